@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * uAPI of the Figment DRM driver.
+ *
+ * Rules of this file:
+ *  - every pad and every unknown flag must be zero, else -EINVAL;
+ *  - arrays are passed as struct drm_figment_array, with the size that user
+ *    space knows for an element; a shorter element is zero-extended, a longer
+ *    one must be zero past what the kernel knows, else -E2BIG;
+ *  - structures grow at the end only, by fields whose zero means the old
+ *    behaviour, and each addition raises the driver's minor version;
+ *  - every ioctl that waits can be interrupted by a signal, and restarted.
+ *
+ * Errors that every ioctl can give: -EINVAL (flag, padding, alignment,
+ * overflow), -EFAULT (pointer not readable or writable), -ENOENT (no such
+ * object), -ENOMEM, -ENODEV (the device is gone or wedged), -EINTR.
+ */
+#ifndef _UAPI_DRM_FIGMENT_DRM_H_
+#define _UAPI_DRM_FIGMENT_DRM_H_
+
+#include "drm.h"
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+#define DRM_FIGMENT_DEV_QUERY		0x00
+#define DRM_FIGMENT_BO_CREATE		0x01
+#define DRM_FIGMENT_BO_MMAP_OFFSET	0x02
+#define DRM_FIGMENT_VM_CREATE		0x03
+#define DRM_FIGMENT_VM_DESTROY		0x04
+#define DRM_FIGMENT_VM_BIND		0x05
+#define DRM_FIGMENT_QUEUE_CREATE	0x06
+#define DRM_FIGMENT_QUEUE_DESTROY	0x07
+#define DRM_FIGMENT_QUEUE_QUERY		0x08
+#define DRM_FIGMENT_SUBMIT		0x09
+
+/** struct drm_figment_array - An array in user memory. */
+struct drm_figment_array {
+	/** @stride: Bytes of one element as user space knows it. */
+	__u32 stride;
+	/** @count: Number of elements. */
+	__u32 count;
+	/** @array: User pointer; ignored when @count is zero. */
+	__u64 array;
+};
+
+/* --- the device ----------------------------------------------------------- */
+
+/** enum drm_figment_query - What DEV_QUERY can tell. */
+enum drm_figment_query {
+	/** @DRM_FIGMENT_QUERY_DEVICE: struct drm_figment_device_info. */
+	DRM_FIGMENT_QUERY_DEVICE = 0,
+};
+
+/** enum drm_figment_strategy - What the driver does when the kernel takes pages away. */
+enum drm_figment_strategy {
+	/** @DRM_FIGMENT_STRATEGY_FENCE: The notifier waits for the jobs of the VM. */
+	DRM_FIGMENT_STRATEGY_FENCE = 0,
+	/** @DRM_FIGMENT_STRATEGY_PREEMPT: The queues of the VM leave the hardware. */
+	DRM_FIGMENT_STRATEGY_PREEMPT = 1,
+	/** @DRM_FIGMENT_STRATEGY_FAULT: Device page tables are cleared; recoverable faults. */
+	DRM_FIGMENT_STRATEGY_FAULT = 2,
+	/** @DRM_FIGMENT_STRATEGY_PIN: Pages are pinned long term. */
+	DRM_FIGMENT_STRATEGY_PIN = 3,
+	/**
+	 * @DRM_FIGMENT_STRATEGY_UNSAFE: Nothing: the negative control. Data gets
+	 * corrupted on purpose. Needs the module parameter allow_unsafe; the
+	 * first use taints the kernel.
+	 */
+	DRM_FIGMENT_STRATEGY_UNSAFE = 4,
+};
+
+/** struct drm_figment_device_info - Answer to DRM_FIGMENT_QUERY_DEVICE. */
+struct drm_figment_device_info {
+	/** @hw_version: FIGMENT_REG_VERSION. */
+	__u32 hw_version;
+	/** @engines: Engines of the device. */
+	__u32 engines;
+	/** @queues: Hardware queues of the device. */
+	__u32 queues;
+	/** @asids: Hardware address spaces of the device. */
+	__u32 asids;
+	/** @hw_features: FIGMENT_REG_FEATURES. */
+	__u64 hw_features;
+	/** @strategies: Bit n is set when strategy n can be used now. */
+	__u64 strategies;
+	/** @vram_bytes: Size of VRAM. */
+	__u64 vram_bytes;
+	/** @va_start: First address that VM_BIND takes. */
+	__u64 va_start;
+	/** @va_end: First address past those that VM_BIND takes. */
+	__u64 va_end;
+	/** @priorities: Queue priorities are 0 .. @priorities - 1. */
+	__u32 priorities;
+	/** @job_timeout_ms: A job that runs longer is stopped. */
+	__u32 job_timeout_ms;
+};
+
+/** struct drm_figment_dev_query - DRM_IOCTL_FIGMENT_DEV_QUERY. */
+struct drm_figment_dev_query {
+	/** @type: enum drm_figment_query. */
+	__u32 type;
+	/**
+	 * @size: In: bytes at @pointer. Out: bytes written; when @pointer is zero,
+	 * bytes that there are. A short buffer gets the beginning.
+	 */
+	__u32 size;
+	/** @pointer: User pointer, or zero. */
+	__u64 pointer;
+};
+
+/* --- buffers -------------------------------------------------------------- */
+
+/** struct drm_figment_bo_create - DRM_IOCTL_FIGMENT_BO_CREATE: a buffer filled with zeros. */
+struct drm_figment_bo_create {
+	/** @size: In: bytes, not zero; out: rounded up to whole pages. -ENOSPC: VRAM is full. */
+	__u64 size;
+	/** @flags: DRM_FIGMENT_BO_*. Without VRAM the buffer is in system memory. */
+	__u32 flags;
+#define DRM_FIGMENT_BO_VRAM	(1 << 0)
+	/** @handle: Out: GEM handle. */
+	__u32 handle;
+};
+
+/** struct drm_figment_bo_mmap_offset - DRM_IOCTL_FIGMENT_BO_MMAP_OFFSET. */
+struct drm_figment_bo_mmap_offset {
+	/** @handle: GEM handle. */
+	__u32 handle;
+	/** @pad: Zero. */
+	__u32 pad;
+	/** @offset: Out: offset for mmap() of the device file. */
+	__u64 offset;
+};
+
+/* --- synchronisation ------------------------------------------------------ */
+
+/** struct drm_figment_sync - A syncobj to wait for, or to signal. */
+struct drm_figment_sync {
+	/** @flags: DRM_FIGMENT_SYNC_*. */
+	__u32 flags;
+#define DRM_FIGMENT_SYNC_SIGNAL		(1 << 0)	/* signal it, else wait for it */
+#define DRM_FIGMENT_SYNC_TIMELINE	(1 << 1)
+	/** @handle: Syncobj handle. */
+	__u32 handle;
+	/** @timeline_value: Point with SYNC_TIMELINE, else zero. */
+	__u64 timeline_value;
+};
+
+/* --- address spaces ------------------------------------------------------- */
+
+/** struct drm_figment_vm_create - DRM_IOCTL_FIGMENT_VM_CREATE. */
+struct drm_figment_vm_create {
+	/** @flags: Zero. */
+	__u32 flags;
+	/**
+	 * @strategy: enum drm_figment_strategy. -EOPNOTSUPP: not of this device or
+	 * driver; -EPERM: UNSAFE without allow_unsafe.
+	 */
+	__u32 strategy;
+	/** @id: Out: VM of this file. -ENOSPC: no address space is free. */
+	__u32 id;
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/** struct drm_figment_vm_destroy - DRM_IOCTL_FIGMENT_VM_DESTROY. Its queues are destroyed, too. */
+struct drm_figment_vm_destroy {
+	/** @id: VM. */
+	__u32 id;
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/** enum drm_figment_bind_kind - What one VM_BIND operation does. */
+enum drm_figment_bind_kind {
+	/** @DRM_FIGMENT_BIND_MAP: Map a range of a buffer, over what is there. */
+	DRM_FIGMENT_BIND_MAP = 0,
+	/** @DRM_FIGMENT_BIND_UNMAP: Unmap a range; holes in it are fine. */
+	DRM_FIGMENT_BIND_UNMAP = 1,
+	/**
+	 * @DRM_FIGMENT_BIND_MAP_USERPTR: Map memory of the calling process, over
+	 * what is there. Supported: anonymous memory, and shared memory (shmem,
+	 * memfd). -EOPNOTSUPP: other files and device memory, whose writeback or
+	 * lifetime the driver could not follow. -EFAULT: not mapped, or not
+	 * writable without BIND_READONLY.
+	 */
+	DRM_FIGMENT_BIND_MAP_USERPTR = 2,
+};
+
+/** struct drm_figment_bind_op - One operation of VM_BIND. */
+struct drm_figment_bind_op {
+	/** @kind: enum drm_figment_bind_kind. */
+	__u32 kind;
+	/** @flags: DRM_FIGMENT_BIND_*, for the MAP kinds. */
+	__u32 flags;
+#define DRM_FIGMENT_BIND_READONLY	(1 << 0)	/* the device may not write */
+	/** @handle: GEM handle for BIND_MAP, else zero. */
+	__u32 handle;
+	/** @pad: Zero. */
+	__u32 pad;
+	/** @address: GPU address, whole pages. */
+	__u64 address;
+	/** @size: Bytes, whole pages, not zero. */
+	__u64 size;
+	/**
+	 * @offset: Of the buffer for BIND_MAP, CPU address for BIND_MAP_USERPTR,
+	 * both whole pages; zero for BIND_UNMAP.
+	 */
+	__u64 offset;
+};
+
+/**
+ * struct drm_figment_vm_bind - DRM_IOCTL_FIGMENT_VM_BIND.
+ *
+ * Without VM_BIND_ASYNC the operations are done on return and @syncs must be
+ * empty. With it they are done in order of the calls on this VM, after the
+ * waits of @syncs, and before its signals.
+ */
+struct drm_figment_vm_bind {
+	/** @vm_id: VM. */
+	__u32 vm_id;
+	/** @flags: DRM_FIGMENT_VM_BIND_*. */
+	__u32 flags;
+#define DRM_FIGMENT_VM_BIND_ASYNC	(1 << 0)
+	/** @ops: struct drm_figment_bind_op. */
+	struct drm_figment_array ops;
+	/** @syncs: struct drm_figment_sync. */
+	struct drm_figment_array syncs;
+};
+
+/* --- queues and jobs ------------------------------------------------------ */
+
+/** struct drm_figment_queue_create - DRM_IOCTL_FIGMENT_QUEUE_CREATE. */
+struct drm_figment_queue_create {
+	/** @vm_id: VM that the queue works in. */
+	__u32 vm_id;
+	/** @priority: -EACCES: the highest one needs CAP_SYS_NICE or DRM master. */
+	__u32 priority;
+	/** @flags: Zero. */
+	__u32 flags;
+	/** @id: Out: queue of this file. -ENOSPC: no hardware queue is free. */
+	__u32 id;
+	/** @timeslice_ns: Time on an engine while others of its priority wait; zero: default. */
+	__u64 timeslice_ns;
+};
+
+/**
+ * struct drm_figment_queue_destroy - DRM_IOCTL_FIGMENT_QUEUE_DESTROY.
+ *
+ * Jobs that have not finished end with -ECANCELED on their fences.
+ */
+struct drm_figment_queue_destroy {
+	/** @id: Queue. */
+	__u32 id;
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/** struct drm_figment_queue_query - DRM_IOCTL_FIGMENT_QUEUE_QUERY. */
+struct drm_figment_queue_query {
+	/** @id: Queue. */
+	__u32 id;
+	/** @pad: Zero. */
+	__u32 pad;
+	/** @jobs: Out: jobs that have ended, well or not. */
+	__u64 jobs;
+	/** @errors: Out: jobs that have ended with an error. */
+	__u64 errors;
+	/** @last_error: Out: negative errno on the fence of the last such job, or zero. */
+	__s32 last_error;
+	/** @last_code: Out: the device's FIGMENT_CODE_* of that job, zero for a timeout. */
+	__u32 last_code;
+	/** @last_address: Out: address that went wrong, for @last_code. */
+	__u64 last_address;
+};
+
+/**
+ * struct drm_figment_submit - DRM_IOCTL_FIGMENT_SUBMIT: one job.
+ *
+ * A job that goes wrong ends with an error on its fence: -EFAULT (it touched
+ * what it may not), -EINVAL (malformed packet), -ETIME (it ran too long),
+ * -EIO (the bus did not answer). The queue then goes on with its next job.
+ */
+struct drm_figment_submit {
+	/** @queue_id: Queue. */
+	__u32 queue_id;
+	/** @flags: Zero. */
+	__u32 flags;
+	/** @address: GPU address of the packets, multiple of 8. */
+	__u64 address;
+	/** @size: Bytes of packets, multiple of 8; zero: an empty job. */
+	__u64 size;
+	/** @syncs: struct drm_figment_sync. */
+	struct drm_figment_array syncs;
+};
+
+#define DRM_IOCTL_FIGMENT_DEV_QUERY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_DEV_QUERY, struct drm_figment_dev_query)
+#define DRM_IOCTL_FIGMENT_BO_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_BO_CREATE, struct drm_figment_bo_create)
+#define DRM_IOCTL_FIGMENT_BO_MMAP_OFFSET \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_BO_MMAP_OFFSET, struct drm_figment_bo_mmap_offset)
+#define DRM_IOCTL_FIGMENT_VM_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_VM_CREATE, struct drm_figment_vm_create)
+#define DRM_IOCTL_FIGMENT_VM_DESTROY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_VM_DESTROY, struct drm_figment_vm_destroy)
+#define DRM_IOCTL_FIGMENT_VM_BIND \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_VM_BIND, struct drm_figment_vm_bind)
+#define DRM_IOCTL_FIGMENT_QUEUE_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_QUEUE_CREATE, struct drm_figment_queue_create)
+#define DRM_IOCTL_FIGMENT_QUEUE_DESTROY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_QUEUE_DESTROY, struct drm_figment_queue_destroy)
+#define DRM_IOCTL_FIGMENT_QUEUE_QUERY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_QUEUE_QUERY, struct drm_figment_queue_query)
+#define DRM_IOCTL_FIGMENT_SUBMIT \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_SUBMIT, struct drm_figment_submit)
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif

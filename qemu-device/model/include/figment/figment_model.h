@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The C interface of the device model, for a host that loads it as a shared
+ * library. One exported symbol, figment_model_api(); the rest is a table.
+ *
+ * The model has no thread, no clock and no lock. Its host calls it from one
+ * thread at a time (or under one lock) and gives it everything from outside
+ * through struct figment_model_host. The model calls the host only from inside
+ * a call of the host into the model.
+ */
+#ifndef FIGMENT_MODEL_H
+#define FIGMENT_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FIGMENT_MODEL_ABI 1u
+
+/* "Never": run() has nothing to do until the guest does something. */
+#define FIGMENT_MODEL_NEVER UINT64_MAX
+
+struct figment_model; /* opaque */
+
+/*
+ * What the model needs from outside. All pointers are set. `opaque` comes back
+ * as the first argument. No function may call the model.
+ */
+struct figment_model_host {
+	void *opaque;
+
+	/*
+	 * Guest system memory, by bus address. read and write return false when
+	 * any byte of the range does not answer; then what was transferred is
+	 * not defined.
+	 */
+	bool (*read)(void *opaque, uint64_t bus, void *to, size_t bytes);
+	bool (*write)(void *opaque, uint64_t bus, const void *from, size_t bytes);
+
+	/*
+	 * Direct access to guest RAM: a host pointer to `bus` and in *bytes how
+	 * much of the asked range it covers (at least 1), or NULL where there is
+	 * no RAM (then the model uses read and write). Every pointer is given
+	 * back with unmap, before the call into the model returns; `touched` is
+	 * how many bytes from its start were written.
+	 */
+	void *(*map)(void *opaque, uint64_t bus, size_t *bytes, bool for_write);
+	void (*unmap)(void *opaque, void *pointer, size_t bytes, bool for_write,
+		      size_t touched);
+
+	/* Device memory: constant for the life of the model. */
+	void *vram;
+	size_t vram_bytes;
+	/* [offset, offset + bytes) of VRAM was written by the device. */
+	void (*vram_touched)(void *opaque, uint64_t offset, size_t bytes);
+
+	/* Raise an MSI-X vector. May be delivered later, never lost. */
+	void (*interrupt)(void *opaque, unsigned int vector);
+
+	/* Device time in nanoseconds: never goes back. */
+	uint64_t (*now)(void *opaque);
+
+	/* 64 random bits, seeded by the host: drawn for latencies only. */
+	uint64_t (*random)(void *opaque);
+
+	/*
+	 * One decision of the model. `event` is an enum figment_trace; a..d are
+	 * its arguments in the order that figment_trace_format() names them.
+	 */
+	void (*trace)(void *opaque, unsigned int event, uint64_t a, uint64_t b,
+		      uint64_t c, uint64_t d);
+};
+
+/* Trace points, in chapters: normal, fault, guest error. */
+enum figment_trace {
+	FIGMENT_TRACE_DOORBELL, /* queue, write */
+	FIGMENT_TRACE_QUEUE_STATE, /* queue, old, new */
+	FIGMENT_TRACE_SCHEDULE, /* engine, queue, priority */
+	FIGMENT_TRACE_DESCHEDULE, /* engine, queue, ran_ns */
+	FIGMENT_TRACE_PACKET, /* queue, header, address, depth */
+	FIGMENT_TRACE_RETIRE, /* queue, header, address, read */
+	FIGMENT_TRACE_WALK, /* asid, va, level, entry */
+	FIGMENT_TRACE_TLB_HIT, /* asid, va, entry */
+	FIGMENT_TRACE_INVALIDATE, /* seq, asid, first, last */
+	FIGMENT_TRACE_INVALIDATED, /* seq */
+	FIGMENT_TRACE_EVENT, /* index, type, queue, value */
+	FIGMENT_TRACE_INTERRUPT, /* vector */
+	FIGMENT_TRACE_RESET, /* - */
+	FIGMENT_TRACE_FAULT, /* asid, va, access, code */
+	FIGMENT_TRACE_QUEUE_ERROR, /* queue, code, address */
+	FIGMENT_TRACE_EVENT_STALL, /* queue, type */
+	FIGMENT_TRACE_GUEST_ERROR, /* offset, width, value, is_write */
+	FIGMENT_TRACE_COUNT
+};
+
+/* A latency: uniformly drawn from [min_ns, max_ns]; equal: fixed; 0, 0: at once. */
+struct figment_latency {
+	uint64_t min_ns;
+	uint64_t max_ns;
+};
+
+/* The properties of one GPU. figment_model_defaults() fills it. */
+struct figment_model_config {
+	uint32_t engines; /* 1..16, default 2 */
+	uint32_t queues; /* 1..FIGMENT_QUEUES_MAX, default 64 */
+	uint32_t asids; /* 1..FIGMENT_ASIDS_MAX, default 256 */
+	uint32_t va_bits; /* 48 */
+	uint32_t preempt; /* FIGMENT_PREEMPT_*, default none */
+	bool faults; /* default off */
+
+	uint32_t tlb_entries; /* per device, 16..65536, default 4096 */
+	uint32_t walk_cache_entries; /* 0..65536, default 1024; 0: none */
+	/*
+	 * How long the TLB and the walk cache may hold an entry without an
+	 * invalidation. FIGMENT_MODEL_NEVER: until capacity evicts it.
+	 */
+	uint64_t retention_ns; /* default FIGMENT_MODEL_NEVER */
+
+	uint32_t step_bytes; /* at most this much data in one small step; 64..1 MiB, default 64 KiB */
+	uint64_t bytes_per_us; /* data rate of an engine; 0, the default: as fast as the host */
+	uint64_t timeslice_ns; /* for descriptors that ask for none; default 1 ms */
+	uint64_t poll_ns; /* between two looks of WAIT; default 2 us */
+
+	struct figment_latency doorbell; /* doorbell to first fetch */
+	struct figment_latency invalidate; /* command to acknowledgement */
+	struct figment_latency access; /* translation to the access that uses it */
+	struct figment_latency event; /* event to ring entry */
+};
+
+/* What run() says. */
+struct figment_model_progress {
+	uint64_t steps; /* small steps that were done */
+	/*
+	 * When to call run() again: a device time, now or earlier for "more work
+	 * at once", FIGMENT_MODEL_NEVER for "when something is written".
+	 */
+	uint64_t next_ns;
+};
+
+/* The functions of the library. */
+struct figment_model_api {
+	uint32_t abi; /* FIGMENT_MODEL_ABI */
+
+	void (*defaults)(struct figment_model_config *config);
+
+	/*
+	 * NULL when the config is refused; then `error` (of `error_bytes`) says
+	 * which field, and what is allowed. `host` is copied.
+	 */
+	struct figment_model *(*create)(const struct figment_model_config *config,
+					const struct figment_model_host *host,
+					char *error, size_t error_bytes);
+	void (*destroy)(struct figment_model *model);
+
+	/* BAR accesses: any offset and any width of 1, 2, 4, 8 bytes is safe. */
+	uint64_t (*register_read)(struct figment_model *model, uint64_t offset,
+				  unsigned int bytes);
+	void (*register_write)(struct figment_model *model, uint64_t offset,
+			       uint64_t value, unsigned int bytes);
+	uint64_t (*doorbell_read)(struct figment_model *model, uint64_t offset,
+				  unsigned int bytes);
+	void (*doorbell_write)(struct figment_model *model, uint64_t offset,
+			       uint64_t value, unsigned int bytes);
+
+	/* At most `steps` small steps of work. Each takes bounded time. */
+	struct figment_model_progress (*run)(struct figment_model *model, uint64_t steps);
+
+	/* PCI reset (FLR, bus, power): everything but VRAM content, at once. */
+	void (*reset)(struct figment_model *model);
+
+	/* Name and printf-like argument names of a trace point, for logs. */
+	const char *(*trace_name)(unsigned int event);
+	const char *(*trace_format)(unsigned int event);
+};
+
+/* The table for `abi`, or NULL when the library has another one. */
+const struct figment_model_api *figment_model_api(uint32_t abi);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
