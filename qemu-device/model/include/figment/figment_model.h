@@ -103,27 +103,40 @@ struct figment_latency {
 	uint64_t max_ns;
 };
 
-/* The properties of one GPU. figment_model_defaults() fills it. */
+/* What defaults() fills in, for hosts that declare defaults as constants. */
+#define FIGMENT_MODEL_DEFAULT_ENGINES 2u
+#define FIGMENT_MODEL_DEFAULT_QUEUES 64u
+#define FIGMENT_MODEL_DEFAULT_ASIDS 256u
+#define FIGMENT_MODEL_DEFAULT_VA_BITS 48u
+#define FIGMENT_MODEL_DEFAULT_TLB_ENTRIES 4096u
+#define FIGMENT_MODEL_DEFAULT_WALK_CACHE_ENTRIES 1024u
+#define FIGMENT_MODEL_DEFAULT_RETENTION_NS FIGMENT_MODEL_NEVER
+#define FIGMENT_MODEL_DEFAULT_STEP_BYTES 65536u
+#define FIGMENT_MODEL_DEFAULT_BYTES_PER_US 0u
+#define FIGMENT_MODEL_DEFAULT_TIMESLICE_NS 1000000u
+#define FIGMENT_MODEL_DEFAULT_POLL_NS 2000u
+
+/* The properties of one GPU. */
 struct figment_model_config {
-	uint32_t engines; /* 1..16, default 2 */
-	uint32_t queues; /* 1..FIGMENT_QUEUES_MAX, default 64 */
-	uint32_t asids; /* 1..FIGMENT_ASIDS_MAX, default 256 */
+	uint32_t engines; /* 1..16 */
+	uint32_t queues; /* 1..FIGMENT_QUEUES_MAX */
+	uint32_t asids; /* 1..FIGMENT_ASIDS_MAX */
 	uint32_t va_bits; /* 48 */
 	uint32_t preempt; /* FIGMENT_PREEMPT_*, default none */
 	bool faults; /* default off */
 
-	uint32_t tlb_entries; /* per device, 16..65536, default 4096 */
-	uint32_t walk_cache_entries; /* 0..65536, default 1024; 0: none */
+	uint32_t tlb_entries; /* per device, 16..65536 */
+	uint32_t walk_cache_entries; /* 0..65536; 0: none */
 	/*
 	 * How long the TLB and the walk cache may hold an entry without an
 	 * invalidation. FIGMENT_MODEL_NEVER: until capacity evicts it.
 	 */
-	uint64_t retention_ns; /* default FIGMENT_MODEL_NEVER */
+	uint64_t retention_ns;
 
-	uint32_t step_bytes; /* at most this much data in one small step; 64..1 MiB, default 64 KiB */
-	uint64_t bytes_per_us; /* data rate of an engine; 0, the default: as fast as the host */
-	uint64_t timeslice_ns; /* for descriptors that ask for none; default 1 ms */
-	uint64_t poll_ns; /* between two looks of WAIT; default 2 us */
+	uint32_t step_bytes; /* at most this much data in one small step; 64..1 MiB */
+	uint64_t bytes_per_us; /* data rate of an engine; 0: as fast as the host */
+	uint64_t timeslice_ns; /* for descriptors that ask for none */
+	uint64_t poll_ns; /* between two looks of WAIT */
 
 	struct figment_latency doorbell; /* doorbell to first fetch */
 	struct figment_latency invalidate; /* command to acknowledgement */

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who runs the Figment model, and the lock around it.
+ *
+ * executor=thread: a thread of the device runs the model without the BQL, one
+ * small step at a time, and lets a vCPU that wants a register in between.
+ * executor=clock: a timer on the virtual clock runs it; with -icount the whole
+ * machine is then deterministic.
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/main-loop.h"
+#include "qemu/processor.h"
+#include "qemu/rcu.h"
+#include "hw/pci/msix.h"
+#include "qapi/error.h"
+#include "system/runstate.h"
+#include "figment_internal.h"
+
+/* Below this, waiting is cheaper by looking again than by sleeping. */
+#define FIGMENT_SHORT_WAIT_NS 30000
+
+/*
+ * With executor=clock: how much work a timer tick does and how much virtual
+ * time it costs at least, so that a busy GPU leaves time for the vCPUs.
+ */
+#define FIGMENT_TICK_STEPS 16
+#define FIGMENT_TICK_NS 1000
+
+static uint64_t figment_now(void)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
+static uint32_t figment_take_interrupts(FigmentExecutor *x)
+{
+    uint32_t interrupts = x->interrupts;
+
+    x->interrupts = 0;
+    return interrupts;
+}
+
+/* With the BQL, without the model lock. */
+static void figment_deliver(FigmentState *s, uint32_t interrupts)
+{
+    for (unsigned int v = 0; interrupts; v++, interrupts >>= 1) {
+        if (interrupts & 1) {
+            msix_notify(PCI_DEVICE(s), v);
+        }
+    }
+}
+
+/* With the model lock. */
+static void figment_run(FigmentState *s, uint64_t steps)
+{
+    RCU_READ_LOCK_GUARD();
+
+    s->executor.next_ns = s->api->run(s->model, steps).next_ns;
+}
+
+/* With the lock, which is dropped while waiting. */
+static void figment_thread_wait(FigmentExecutor *x)
+{
+    uint64_t now;
+    uint64_t delay;
+
+    if (!x->running || x->next_ns == FIGMENT_MODEL_NEVER) {
+        x->sleeping = true;
+        g_cond_wait(&x->wake, &x->lock);
+        x->sleeping = false;
+        return;
+    }
+    now = figment_now();
+    delay = x->next_ns > now ? x->next_ns - now : 0;
+    if (delay < FIGMENT_SHORT_WAIT_NS) {
+        g_mutex_unlock(&x->lock);
+        cpu_relax();
+        g_thread_yield();
+        g_mutex_lock(&x->lock);
+        return;
+    }
+    x->sleeping = true;
+    g_cond_wait_until(&x->wake, &x->lock,
+                      g_get_monotonic_time() + delay / 1000);
+    x->sleeping = false;
+}
+
+static void *figment_thread(void *opaque)
+{
+    FigmentState *s = opaque;
+    FigmentExecutor *x = &s->executor;
+
+    rcu_register_thread();
+    g_mutex_lock(&x->lock);
+    while (!x->stopping) {
+        uint32_t interrupts;
+
+        if (!x->running || x->next_ns > figment_now()) {
+            figment_thread_wait(x);
+            continue;
+        }
+        figment_run(s, 1);
+        interrupts = figment_take_interrupts(x);
+        if (!interrupts && !qatomic_read(&x->waiters)) {
+            continue;
+        }
+        g_mutex_unlock(&x->lock);
+        if (interrupts) {
+            bql_lock();
+            figment_deliver(s, interrupts);
+            bql_unlock();
+        }
+        while (qatomic_read(&x->waiters)) {
+            g_thread_yield();
+        }
+        g_mutex_lock(&x->lock);
+    }
+    g_mutex_unlock(&x->lock);
+    rcu_unregister_thread();
+    return NULL;
+}
+
+/* With the BQL. */
+static void figment_tick(void *opaque)
+{
+    FigmentState *s = opaque;
+    FigmentExecutor *x = &s->executor;
+    uint32_t interrupts;
+
+    g_mutex_lock(&x->lock);
+    figment_run(s, FIGMENT_TICK_STEPS);
+    interrupts = figment_take_interrupts(x);
+    if (x->next_ns != FIGMENT_MODEL_NEVER) {
+        timer_mod(x->timer, MAX(x->next_ns, figment_now() + FIGMENT_TICK_NS));
+    }
+    g_mutex_unlock(&x->lock);
+    figment_deliver(s, interrupts);
+}
+
+static void figment_vm_state(void *opaque, bool running, RunState state)
+{
+    FigmentState *s = opaque;
+    FigmentExecutor *x = &s->executor;
+
+    /* The virtual clock stands still while the VM does; so must the GPU. */
+    g_mutex_lock(&x->lock);
+    x->running = running;
+    g_cond_signal(&x->wake);
+    g_mutex_unlock(&x->lock);
+}
+
+void figment_executor_enter(FigmentState *s)
+{
+    FigmentExecutor *x = &s->executor;
+
+    qatomic_inc(&x->waiters);
+    g_mutex_lock(&x->lock);
+    qatomic_dec(&x->waiters);
+}
+
+void figment_executor_leave(FigmentState *s, bool may_work)
+{
+    FigmentExecutor *x = &s->executor;
+    uint32_t interrupts = figment_take_interrupts(x);
+
+    if (may_work) {
+        x->next_ns = 0;
+        if (x->kind == FIGMENT_EXECUTOR_CLOCK) {
+            timer_mod(x->timer, figment_now() + FIGMENT_TICK_NS);
+        } else if (x->sleeping) {
+            g_cond_signal(&x->wake);
+        }
+    }
+    g_mutex_unlock(&x->lock);
+    figment_deliver(s, interrupts);
+}
+
+void figment_executor_reset(FigmentState *s)
+{
+    FigmentExecutor *x = &s->executor;
+
+    figment_executor_enter(s);
+    s->api->reset(s->model);
+    x->interrupts = 0;
+    x->next_ns = FIGMENT_MODEL_NEVER;
+    if (x->timer) {
+        timer_del(x->timer);
+    }
+    g_mutex_unlock(&x->lock);
+}
+
+bool figment_executor_start(FigmentState *s, Error **errp)
+{
+    FigmentExecutor *x = &s->executor;
+
+    if (!s->executor_name || g_str_equal(s->executor_name, "thread")) {
+        x->kind = FIGMENT_EXECUTOR_THREAD;
+    } else if (g_str_equal(s->executor_name, "clock")) {
+        x->kind = FIGMENT_EXECUTOR_CLOCK;
+    } else {
+        error_setg(errp, "executor=%s: must be thread or clock",
+                   s->executor_name);
+        return false;
+    }
+    g_mutex_init(&x->lock);
+    g_cond_init(&x->wake);
+    x->next_ns = FIGMENT_MODEL_NEVER;
+    x->running = runstate_is_running();
+    x->vm_state = qemu_add_vm_change_state_handler(figment_vm_state, s);
+    if (x->kind == FIGMENT_EXECUTOR_THREAD) {
+        qemu_thread_create(&x->thread, "figment", figment_thread, s,
+                           QEMU_THREAD_JOINABLE);
+    } else {
+        x->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, figment_tick, s);
+    }
+    return true;
+}
+
+void figment_executor_stop(FigmentState *s)
+{
+    FigmentExecutor *x = &s->executor;
+
+    qemu_del_vm_change_state_handler(x->vm_state);
+    if (x->kind == FIGMENT_EXECUTOR_THREAD) {
+        g_mutex_lock(&x->lock);
+        x->stopping = true;
+        g_cond_signal(&x->wake);
+        g_mutex_unlock(&x->lock);
+        /* It may be waiting for the BQL, to deliver an interrupt. */
+        bql_unlock();
+        qemu_thread_join(&x->thread);
+        bql_lock();
+    } else {
+        timer_free(x->timer);
+    }
+    g_cond_clear(&x->wake);
+    g_mutex_clear(&x->lock);
+}

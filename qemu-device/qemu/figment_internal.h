@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QEMU's side of the Figment GPU: what its three files share.
+ *
+ *   figment.c           the PCI function: properties, BARs, reset
+ *   figment_host.c      what the model sees of the machine
+ *   figment_executor.c  who runs the model, and the lock around it
+ *
+ * The GPU itself is the model library behind figment/figment_model.h; there is
+ * none of its behaviour here.
+ */
+#ifndef HW_FIGMENT_INTERNAL_H
+#define HW_FIGMENT_INTERNAL_H
+
+#include "hw/pci/pci_device.h"
+#include "qemu/thread.h"
+#include "qemu/timer.h"
+#include "qom/object.h"
+#include "figment_hw.h"
+#include "figment/figment_model.h"
+
+#define TYPE_FIGMENT "figment"
+OBJECT_DECLARE_SIMPLE_TYPE(FigmentState, FIGMENT)
+
+typedef enum FigmentExecutorKind {
+    /* A thread of the device, outside the big QEMU lock. */
+    FIGMENT_EXECUTOR_THREAD,
+    /* A timer on the virtual clock: deterministic with -icount. */
+    FIGMENT_EXECUTOR_CLOCK,
+} FigmentExecutorKind;
+
+/*
+ * The model lock is taken inside the big QEMU lock (BQL) and held for at most
+ * one small step. Whoever holds it never takes the BQL: interrupts are noted
+ * in `interrupts` and delivered after the model lock is dropped, and guest
+ * memory is reached as RAM only (figment_host.c).
+ */
+typedef struct FigmentExecutor {
+    FigmentExecutorKind kind;
+    GMutex lock;
+    GCond wake;
+    QemuThread thread;
+    QEMUTimer *timer;
+    VMChangeStateEntry *vm_state;
+    /* Vectors raised by the model and not delivered yet; under `lock`. */
+    uint32_t interrupts;
+    /* When the model wants to run, in device time; under `lock`. */
+    uint64_t next_ns;
+    /* vCPUs that want `lock`: the thread lets them in between two steps. */
+    int waiters;
+    bool sleeping; /* under `lock` */
+    bool running;  /* the VM runs; under `lock` */
+    bool stopping; /* under `lock` */
+} FigmentExecutor;
+
+struct FigmentState {
+    PCIDevice parent_obj;
+
+    MemoryRegion registers;
+    MemoryRegion vram;
+    MemoryRegion doorbells;
+
+    const struct figment_model_api *api;
+    struct figment_model *model;
+    void *library; /* dlopen() handle */
+    FigmentExecutor executor;
+    uint64_t random_state;
+
+    /* Properties. */
+    struct figment_model_config config;
+    uint64_t vram_bytes;
+    uint64_t seed;
+    char *model_path;
+    char *executor_name;
+    char *preempt_name;
+    char *latency[4]; /* in the order of figment_latencies[] */
+};
+
+/* figment_host.c */
+struct figment_model_host figment_host(FigmentState *s);
+
+/* figment_executor.c: all with the BQL held. */
+bool figment_executor_start(FigmentState *s, Error **errp);
+void figment_executor_stop(FigmentState *s);
+void figment_executor_reset(FigmentState *s);
+/*
+ * Brackets around a call into the model that a guest access makes: lock, and
+ * unlock with delivery of what it raised. `may_work`: the model may have
+ * something to run now.
+ */
+void figment_executor_enter(FigmentState *s);
+void figment_executor_leave(FigmentState *s, bool may_work);
+
+#endif
