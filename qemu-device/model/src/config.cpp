@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#include "config.h"
+
+#include <format>
+#include <string_view>
+
+#include "units.h"
+
+namespace figment {
+
+namespace {
+
+constexpr uint32_t kEnginesMax = 16;
+constexpr uint32_t kStepBytesMin = 64;
+constexpr uint32_t kStepBytesMax = 1u << 20;
+constexpr uint32_t kTlbEntriesMin = 16;
+constexpr uint32_t kCacheEntriesMax = 65536;
+
+}  // namespace
+
+figment_model_config default_config() {
+  return {
+      .engines = 2,
+      .queues = 64,
+      .asids = 256,
+      .va_bits = FIGMENT_VA_BITS,
+      .preempt = FIGMENT_PREEMPT_NONE,
+      .faults = false,
+      .tlb_entries = 4096,
+      .walk_cache_entries = 1024,
+      .retention_ns = kNever,
+      .step_bytes = 64u << 10,
+      .bytes_per_us = 0,
+      .timeslice_ns = 1'000'000,
+      .poll_ns = 2'000,
+      .doorbell = {},
+      .invalidate = {},
+      .access = {},
+      .event = {},
+  };
+}
+
+std::expected<void, std::string> check_config(const figment_model_config& config) {
+  struct Range {
+    std::string_view name;
+    uint64_t value, min, max;
+  };
+  const Range ranges[] = {
+      {"engines", config.engines, 1, kEnginesMax},
+      {"queues", config.queues, 1, FIGMENT_QUEUES_MAX},
+      {"asids", config.asids, 1, FIGMENT_ASIDS_MAX},
+      {"va_bits", config.va_bits, FIGMENT_VA_BITS, FIGMENT_VA_BITS},
+      {"preempt", config.preempt, FIGMENT_PREEMPT_NONE, FIGMENT_PREEMPT_INSTRUCTION},
+      {"tlb_entries", config.tlb_entries, kTlbEntriesMin, kCacheEntriesMax},
+      {"walk_cache_entries", config.walk_cache_entries, 0, kCacheEntriesMax},
+      {"step_bytes", config.step_bytes, kStepBytesMin, kStepBytesMax},
+  };
+  for (const Range& range : ranges) {
+    if (range.value >= range.min && range.value <= range.max) continue;
+    if (range.min == range.max) {
+      return std::unexpected(
+          std::format("{} is {}, but must be {}", range.name, range.value, range.min));
+    }
+    return std::unexpected(std::format("{} is {}, but must be from {} to {}", range.name,
+                                       range.value, range.min, range.max));
+  }
+  const std::pair<std::string_view, figment_latency> latencies[] = {
+      {"doorbell", config.doorbell},
+      {"invalidate", config.invalidate},
+      {"access", config.access},
+      {"event", config.event},
+  };
+  for (const auto& [name, latency] : latencies) {
+    if (latency.min_ns <= latency.max_ns) continue;
+    return std::unexpected(
+        std::format("latency {} is {}..{} ns, but its minimum must not exceed "
+                    "its maximum",
+                    name, latency.min_ns, latency.max_ns));
+  }
+  if (config.preempt != FIGMENT_PREEMPT_NONE) {
+    return std::unexpected(std::format("preempt is {}, but only {} (none) is supported yet",
+                                       config.preempt, FIGMENT_PREEMPT_NONE));
+  }
+  if (config.faults) return std::unexpected("faults is on, but only off is supported yet");
+  return {};
+}
+
+}  // namespace figment

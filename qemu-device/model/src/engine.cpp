@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT
+#include "engine.h"
+
+#include <algorithm>
+#include <span>
+
+namespace figment {
+
+void Engine::take(Queue& queue, Nanos now) {
+  FIGMENT_ASSERT(!queue_ && queue.engine < 0);
+  queue_ = &queue;
+  queue.engine = static_cast<int>(id_);
+  since_ns_ = now;
+  sleep_until_ns_ = 0;
+  host_.trace(FIGMENT_TRACE_SCHEDULE, id_, queue.id, queue.priority);
+}
+
+Nanos Engine::ready_ns(bool enabled) const {
+  if (!queue_) return kNever;
+  if (in_flight_) return access_.done_ns;
+  if (queue_->stop != Queue::Stop::none) return 0;
+  return enabled ? sleep_until_ns_ : kNever;
+}
+
+void Engine::step(Nanos now, bool enabled) {
+  // Accesses and packets have no use for an odd rest of a step.
+  step_bytes_left_ = config_.step_bytes & ~uint64_t{7};
+  for (unsigned accesses = 0;;) {
+    if (in_flight_) {
+      if (now < access_.done_ns) return;
+      const Result<void> completed = complete(now);
+      // A queue that is to stop does so for that reason, whatever else happened on the way.
+      if (!completed && queue_->stop == Queue::Stop::none) {
+        fail(completed.error(), now);
+        return;
+      }
+      ++accesses;
+    }
+    if (queue_->stop != Queue::Stop::none) {
+      leave(now);
+      return;
+    }
+    if (!enabled || accesses == kAccessesPerStep || step_bytes_left_ < 8) return;
+    if (advance(now) == Then::stop) return;
+  }
+}
+
+void Engine::drain(Nanos now) {
+  if (in_flight_ && access_.done_ns <= now) (void)complete(now);
+}
+
+void Engine::reset() {
+  queue_ = nullptr;
+  in_flight_ = false;
+}
+
+Engine::Then Engine::advance(Nanos now) {
+  switch (queue_->run.phase) {
+    case Execution::Phase::fetch:
+      return fetch(now);
+    case Execution::Phase::run:
+      return run(now);
+  }
+  FIGMENT_ASSERT(!"phase");
+}
+
+// Fetching: as much of a packet as one page and one run of the ring hold, then the rest.
+
+bool Engine::privileged() const {
+  const Execution& run = queue_->run;
+  return run.depth == 0 ? queue_->privileged : run.frames[run.depth - 1].privileged != 0;
+}
+
+GpuVa Engine::source_at(uint64_t offset) const {
+  const Execution& run = queue_->run;
+  if (run.depth != 0) return GpuVa{run.frames[run.depth - 1].at} + offset;
+  return queue_->ring + ((queue_->read + offset) & (queue_->ring_bytes - 1));
+}
+
+uint64_t Engine::source_bytes() const {
+  const Execution& run = queue_->run;
+  if (run.depth == 0) return queue_->visible - queue_->read;
+  const Execution::Frame& frame = run.frames[run.depth - 1];
+  return frame.end - frame.at;
+}
+
+Engine::Then Engine::fetch(Nanos now) {
+  Execution& run = queue_->run;
+  const uint64_t available = source_bytes();
+  if (available == 0) return run.depth == 0 ? leave(now) : return_from_call(now);
+  // The header says how much there is; until it is here, as much as any packet may need.
+  uint64_t qwords = kPacketQwordsMax;
+  if (run.fetched != 0) {
+    qwords = run.packet.opcode() == FIGMENT_OP_NOP ? 1 : run.packet.qwords();
+  }
+  FIGMENT_ASSERT(run.fetched < qwords);
+  const GpuVa at = source_at(run.fetched * 8);
+  // Rings are made of whole pages, so a page's end is also where a ring wraps.
+  const uint64_t page_rest = kPageBytes - at.value % kPageBytes;
+  const uint64_t bytes =
+      std::min({(qwords - run.fetched) * 8, available - run.fetched * 8, page_rest});
+  return issue({.kind = Want::Kind::access, .read = at, .read_bytes = bytes}, now);
+}
+
+Result<void> Engine::accept_fetched() {
+  Execution& run = queue_->run;
+  const Extent& extent = access_.read;
+  FIGMENT_ASSERT(extent.count == 1 && run.fetched + extent.bytes / 8 <= kPacketQwordsMax);
+  const auto words = std::span(run.packet.words).subspan(run.fetched, extent.bytes / 8);
+  if (!memory_.read(extent.pieces[0].at, std::as_writable_bytes(words))) {
+    return std::unexpected(bus_fault(extent));
+  }
+  if (run.fetched == 0) run.packet.at = extent.va.value;
+  run.fetched += words.size();
+  return check_packet();
+}
+
+// The header as soon as it is here, the operands as soon as they are.
+Result<void> Engine::check_packet() {
+  Execution& run = queue_->run;
+  const Packet& packet = run.packet;
+  const auto bad = [&](Code code) { return std::unexpected(Fault{code, packet.at}); };
+  if (packet.version() != FIGMENT_PACKET_VERSION_0) return bad(Code::version);
+  const Executor* executor = executor_of(packet.opcode());
+  if (!executor) return bad(Code::opcode);
+  const uint32_t qwords = executor->qwords();
+  if (packet.qwords() == 0 || (qwords != 0 && packet.qwords() != qwords) ||
+      packet.bytes() > source_bytes()) {
+    return bad(Code::length);
+  }
+  if (run.fetched < std::max(qwords, 1u)) return {};
+  const Code code = executor->check(packet, {.privileged = privileged(), .depth = run.depth});
+  if (code != Code::none) return bad(code);
+  host_.trace(FIGMENT_TRACE_PACKET, queue_->id, packet.header(), packet.at, run.depth);
+  run.phase = Execution::Phase::run;
+  run.progress = {};
+  return {};
+}
+
+// Running.
+
+Engine::Then Engine::run(Nanos now) {
+  Execution& run = queue_->run;
+  const Executor* executor = executor_of(run.packet.opcode());
+  FIGMENT_ASSERT(executor);
+  const Pace pace{.now = now, .step_bytes = step_bytes_left_, .poll_ns = config_.poll_ns};
+  const Want want = executor->plan(run.packet, run.progress, pace);
+  switch (want.kind) {
+    case Want::Kind::done:
+      return retire(now);
+    case Want::Kind::access:
+      return issue(want, now);
+    case Want::Kind::sleep:
+      executor->begin_sleep(run.progress, want.until_ns);
+      sleep_until_ns_ = want.until_ns;
+      return Then::stop;
+    case Want::Kind::report:
+      return report(want.value, now);
+    case Want::Kind::call:
+      return call(want);
+  }
+  FIGMENT_ASSERT(!"kind");
+}
+
+// Translate the access and let it fly. When less of one side can be had, less is taken of both.
+Engine::Then Engine::issue(const Want& want, Nanos now) {
+  access_.asid = queue_->asid;
+  access_.read.bytes = 0;
+  access_.write.bytes = 0;
+  Accessor accessor{.asid = queue_->asid, .write = false, .privileged = privileged()};
+  uint64_t write_bytes = want.write_bytes;
+  if (want.read_bytes != 0) {
+    const auto read =
+        mmu_.translate(access_.read, accessor, want.read, want.read_bytes, want.backward, now);
+    if (!read) return fail(read.error(), now);
+    if (write_bytes != 0) write_bytes = access_.read.bytes;
+  }
+  if (write_bytes != 0) {
+    accessor.write = true;
+    const GpuVa at = want.backward ? want.write + (want.write_bytes - write_bytes) : want.write;
+    const auto write = mmu_.translate(access_.write, accessor, at, write_bytes, want.backward, now);
+    if (!write) return fail(write.error(), now);
+  }
+  const uint64_t bytes = std::max(access_.read.bytes, access_.write.bytes);
+  Nanos latency = host_.draw(config_.access);
+  if (config_.bytes_per_us != 0) latency = later(latency, bytes * 1000 / config_.bytes_per_us);
+  access_.done_ns = later(now, latency);
+  in_flight_ = true;
+  // Fetching is bounded by itself; counting it would only leave data at odd offsets.
+  if (queue_->run.phase == Execution::Phase::run) {
+    step_bytes_left_ -= std::min(step_bytes_left_, bytes);
+  }
+  return Then::go_on;
+}
+
+Result<void> Engine::complete(Nanos now) {
+  in_flight_ = false;
+  Execution& run = queue_->run;
+  const Result<void> result = run.phase == Execution::Phase::fetch
+                                  ? accept_fetched()
+                                  : executor_of(run.packet.opcode())
+                                        ->apply(run.packet, run.progress, access_, memory_, now);
+  owner_.access_completed(id_);
+  return result;
+}
+
+Engine::Then Engine::call(const Want& want) {
+  Execution& run = queue_->run;
+  FIGMENT_ASSERT(run.depth < FIGMENT_INDIRECT_DEPTH);
+  // In a buffer the packet counts as passed now; in the ring it is retired when it returns.
+  if (run.depth != 0) run.frames[run.depth - 1].at += run.packet.bytes();
+  const bool keep = (run.packet.flags() & FIGMENT_INDIRECT_PRIVILEGED) != 0;
+  run.frames[run.depth++] = {.at = want.read.value,
+                             .end = want.read.value + want.read_bytes,
+                             .privileged = keep ? 1u : 0u};
+  run.phase = Execution::Phase::fetch;
+  run.fetched = 0;
+  return Then::stop;
+}
+
+Engine::Then Engine::return_from_call(Nanos now) {
+  Execution& run = queue_->run;
+  --run.depth;
+  constexpr uint64_t kBytes = sizeof(figment_packet_indirect);
+  const uint64_t header = FIGMENT_PACKET(FIGMENT_OP_INDIRECT, kBytes / 8, 0);
+  if (run.depth != 0) {
+    host_.trace(FIGMENT_TRACE_RETIRE, queue_->id, header, source_at(0).value - kBytes,
+                queue_->read);
+    return Then::stop;
+  }
+  const uint64_t at = source_at(0).value;
+  queues_.retire(*queue_, kBytes);
+  host_.trace(FIGMENT_TRACE_RETIRE, queue_->id, header, at, queue_->read);
+  return queue_->has_work() ? Then::stop : leave(now);
+}
+
+Engine::Then Engine::retire(Nanos now) {
+  Execution& run = queue_->run;
+  const Packet& packet = run.packet;
+  run.phase = Execution::Phase::fetch;
+  run.fetched = 0;
+  if (run.depth != 0) {
+    run.frames[run.depth - 1].at += packet.bytes();
+  } else {
+    queues_.retire(*queue_, packet.bytes());
+  }
+  host_.trace(FIGMENT_TRACE_RETIRE, queue_->id, packet.header(), packet.at, queue_->read);
+  if (!queue_->has_work()) return leave(now);
+  const bool job_ends = run.depth == 0 && packet.opcode() == FIGMENT_OP_RELEASE &&
+                        (packet.flags() & FIGMENT_RELEASE_EVENT) != 0;
+  return job_ends && should_yield(now) ? leave(now) : Then::stop;
+}
+
+// The report before this one has first to get into the event ring. The engine is not held for
+// that: a driver that does not read its events stops only those who have something to report.
+Engine::Then Engine::report(uint64_t value, Nanos now) {
+  if (queue_->fence_pending) {
+    queue_->held_by_fence = true;
+    return leave(now);
+  }
+  queues_.fence(*queue_, value, privileged(), now);
+  return retire(now);
+}
+
+bool Engine::should_yield(Nanos now) const {
+  const auto waiting = run_queue_.highest();
+  if (!waiting || *waiting < queue_->priority) return false;
+  if (*waiting > queue_->priority) return true;
+  return queue_->timeslice_ns != 0 && now - since_ns_ >= queue_->timeslice_ns;
+}
+
+Engine::Then Engine::fail(const Fault& fault, Nanos now) {
+  if (fault.code >= Code::unmapped) {
+    host_.trace(FIGMENT_TRACE_FAULT, queue_->asid.value, fault.address,
+                access_.write.bytes != 0 ? FIGMENT_EVENT_ACCESS_WRITE : 0,
+                static_cast<uint32_t>(fault.code));
+  }
+  queue_->stop = Queue::Stop::error;
+  queue_->stop_error = fault;
+  return leave(now);
+}
+
+Engine::Then Engine::leave(Nanos now) {
+  Queue& queue = *queue_;
+  queue_ = nullptr;
+  queue.engine = -1;
+  host_.trace(FIGMENT_TRACE_DESCHEDULE, id_, queue.id, now - since_ns_);
+  queues_.left_engine(queue, now);
+  return Then::stop;
+}
+
+}  // namespace figment

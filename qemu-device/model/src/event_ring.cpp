@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "event_ring.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace figment {
+
+EventRing::EventRing(const Host& host, Memory& memory, const figment_latency& latency,
+                     size_t capacity, Owner& owner)
+    : host_(host), memory_(memory), latency_(latency), owner_(owner) {
+  waiting_.reserve(capacity);
+}
+
+void EventRing::post(const figment_event& event, Nanos now) {
+  FIGMENT_ASSERT(waiting_.size() < waiting_.capacity());
+  Waiting report{.event = event, .due_ns = later(now, host_.draw(latency_))};
+  report.event.time_ns = now;
+  for (const Waiting& before : waiting_) {
+    if (before.event.queue == event.queue) report.due_ns = std::max(report.due_ns, before.due_ns);
+  }
+  waiting_.push_back(report);
+}
+
+void EventRing::pump(Nanos now) {
+  if (waiting_.empty() || next_ns() > now) return;
+  size_t kept = 0;
+  for (size_t i = 0; i < waiting_.size(); ++i) {
+    Waiting& report = waiting_[i];
+    if (report.due_ns <= now && usable()) {
+      if (has_space() && enter(report.event)) {
+        // The owner may post: only behind the end, and never into this slot.
+        const figment_event done = report.event;
+        owner_.event_entered(done.queue, done.type);
+        continue;
+      }
+      if (usable()) stall(report);
+    }
+    if (kept != i) waiting_[kept] = waiting_[i];
+    ++kept;
+  }
+  waiting_.resize(kept);
+}
+
+Nanos EventRing::next_ns() const {
+  if (!usable()) return kNever;
+  Nanos next = kNever;
+  const bool space = has_space();
+  for (const Waiting& report : waiting_) {
+    // A stalled report waits for space, not for time.
+    if (space || !report.stalled) next = std::min(next, report.due_ns);
+  }
+  return next;
+}
+
+bool EventRing::enter(figment_event event) {
+  const uint32_t slot = write_ & ((1u << size_lg2_) - 1);
+  const Location at(base_ + uint64_t{slot} * FIGMENT_EVENT_BYTES);
+  event.seq = write_ + 1;
+  // SEQ goes last, with release order: a CPU that sees it sees the whole entry, and all memory
+  // that the device wrote before.
+  const auto bytes = std::as_bytes(std::span(&event, 1));
+  if (!memory_.write(at + sizeof(event.seq), bytes.subspan(sizeof(event.seq))) ||
+      !memory_.store(at, event.seq, sizeof(event.seq))) {
+    broken_ = true;
+    owner_.raise_error(FIGMENT_ERROR_EVENT_BUS);
+    return false;
+  }
+  const bool was_empty = write_ == read_;
+  host_.trace(FIGMENT_TRACE_EVENT, write_, event.type, event.queue, event.value);
+  ++write_;
+  if (was_empty) host_.interrupt(FIGMENT_VECTOR_EVENTS);
+  return true;
+}
+
+void EventRing::stall(Waiting& waiting) {
+  if (waiting.stalled) return;
+  waiting.stalled = true;
+  ++stalls_;
+  host_.trace(FIGMENT_TRACE_EVENT_STALL, waiting.event.queue, waiting.event.type);
+  owner_.raise_error(FIGMENT_ERROR_EVENT_FULL);
+}
+
+bool EventRing::set_base(uint64_t base) {
+  if (size_lg2_ != 0 || !is_multiple(base, kPageBytes) || base >= kBusEnd) return false;
+  base_ = BusAddr{base};
+  return true;
+}
+
+bool EventRing::set_size_lg2(uint32_t lg2) {
+  if (lg2 == 0) {
+    size_lg2_ = 0;
+    broken_ = false;
+    return true;
+  }
+  if (size_lg2_ != 0 || lg2 < FIGMENT_EVENT_SIZE_LG2_MIN || lg2 > FIGMENT_EVENT_SIZE_LG2_MAX) {
+    return false;
+  }
+  size_lg2_ = lg2;
+  read_ = 0;
+  write_ = 0;
+  return true;
+}
+
+bool EventRing::set_read_index(uint32_t read) {
+  if (write_ - read > write_ - read_) return false;
+  read_ = read;
+  if (read_ != write_) host_.interrupt(FIGMENT_VECTOR_EVENTS);
+  return true;
+}
+
+void EventRing::reset() {
+  waiting_.clear();
+  base_ = {};
+  size_lg2_ = read_ = write_ = stalls_ = 0;
+  broken_ = false;
+}
+
+}  // namespace figment

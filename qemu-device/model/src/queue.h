@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// One hardware queue: what the descriptor said, how far it is, and where its
+// life stands (docs/hardware.md, "Queues"). A record; queues.cpp is its life,
+// engine.cpp its work.
+#pragma once
+
+#include "execution.h"
+#include "units.h"
+
+namespace figment {
+
+enum class QueueState : uint32_t {
+  off = FIGMENT_QUEUE_OFF,
+  ready = FIGMENT_QUEUE_READY,
+  stopping = FIGMENT_QUEUE_STOPPING,
+  error = FIGMENT_QUEUE_ERROR,
+};
+
+struct Queue {
+  // Why the engine must let go of the queue as soon as nothing is in flight.
+  enum class Stop : uint8_t { none, reset, error };
+
+  uint16_t id = 0;
+  QueueState state = QueueState::off;
+  Fault error;         // in state error: why
+  BusAddr descriptor;  // QUEUE_DESC
+
+  // From the descriptor.
+  GpuVa ring;
+  uint64_t ring_bytes = 0;
+  Asid asid;
+  uint32_t priority = 0;
+  bool privileged = false;
+  Nanos timeslice_ns = 0;  // 0: until there is nothing to do
+
+  // Ring bytes, free-running.
+  uint64_t read = 0;       // retired
+  uint64_t announced = 0;  // by descriptor or doorbell
+  uint64_t visible = 0;    // announced, and the doorbell's latency is over
+  Nanos doorbell_due_ns = kNever;
+
+  int engine = -1;
+  Stop stop = Stop::none;
+  Fault stop_error;
+  Execution run;
+
+  // Reports under way to the event ring.
+  bool fence_pending = false;
+  bool error_pending = false;
+  bool reset_pending = false;
+  // Left its engine at a RELEASE, until fence_pending ends.
+  bool held_by_fence = false;
+
+  bool has_work() const { return !run.between_jobs() || read != visible; }
+  // May be put on an engine.
+  bool runnable() const {
+    return state == QueueState::ready && stop == Stop::none && !held_by_fence && !error_pending &&
+           !reset_pending && has_work();
+  }
+};
+
+}  // namespace figment

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+#include "queues.h"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace figment {
+
+Queues::Queues(const Host& host, Memory& memory, EventRing& events, RunQueue& run_queue,
+               const figment_model_config& config, Owner& owner)
+    : host_(host),
+      memory_(memory),
+      events_(events),
+      run_queue_(run_queue),
+      config_(config),
+      owner_(owner),
+      queues_(config.queues) {
+  reset();
+}
+
+bool Queues::set_descriptor(uint32_t id, uint64_t bus) {
+  Queue& queue = queues_[id];
+  if (queue.state != QueueState::off) return false;
+  if (!is_multiple(bus, FIGMENT_DESCRIPTOR_BYTES) || bus >= kBusEnd) return false;
+  queue.descriptor = BusAddr{bus};
+  return true;
+}
+
+bool Queues::command(uint32_t id, uint32_t command, Nanos now) {
+  Queue& queue = queues_[id];
+  switch (command) {
+    case FIGMENT_QUEUE_START:
+      if (queue.state != QueueState::off) return false;
+      start(queue, now);
+      return true;
+    case FIGMENT_QUEUE_RESET:
+      stop(queue, now);
+      return true;
+  }
+  // PREEMPT, RESUME and the FAULT commands belong to features that this device does not have.
+  return false;
+}
+
+void Queues::start(Queue& queue, Nanos now) {
+  queue.run = {};
+  set_state(queue, QueueState::ready);
+  if (const Result<void> loaded = load_descriptor(queue); !loaded) {
+    fail(queue, loaded.error(), now);
+    return;
+  }
+  if (queue.announced != queue.read) announce(queue, now);
+}
+
+Result<void> Queues::load_descriptor(Queue& queue) {
+  const Fault bad{Code::descriptor, queue.descriptor.value};
+  queue.read = queue.announced = queue.visible = 0;
+  figment_descriptor from_guest;
+  if (!memory_.read(Location(queue.descriptor),
+                    std::as_writable_bytes(std::span(&from_guest, 1)))) {
+    return std::unexpected(bad);
+  }
+  const figment_descriptor& d = from_guest;
+  if (d.ring_bytes_lg2 < FIGMENT_RING_BYTES_LG2_MIN ||
+      d.ring_bytes_lg2 > FIGMENT_RING_BYTES_LG2_MAX) {
+    return std::unexpected(bad);
+  }
+  const uint64_t ring_bytes = 1ull << d.ring_bytes_lg2;
+  if (!is_multiple(d.ring_address, kPageBytes) || !in_va_space(d.ring_address, ring_bytes) ||
+      d.asid >= config_.asids || d.priority >= FIGMENT_PRIORITIES ||
+      (d.flags & ~FIGMENT_DESC_PRIVILEGED) != 0 || !is_multiple(d.read, 8) ||
+      !is_multiple(d.write, 8) || d.write - d.read > ring_bytes) {
+    return std::unexpected(bad);
+  }
+  queue.ring = GpuVa{d.ring_address};
+  queue.ring_bytes = ring_bytes;
+  queue.asid = Asid{d.asid};
+  queue.priority = d.priority;
+  queue.privileged = (d.flags & FIGMENT_DESC_PRIVILEGED) != 0;
+  queue.timeslice_ns = d.timeslice_ns != 0 ? d.timeslice_ns : config_.timeslice_ns;
+  queue.read = queue.visible = d.read;
+  queue.announced = d.write;
+  return {};
+}
+
+// RESET: at once when nothing is in flight, otherwise when the engine lets go.
+void Queues::stop(Queue& queue, Nanos now) {
+  if (queue.stop == Queue::Stop::reset) return;  // one report for both
+  queue.stop = Queue::Stop::reset;
+  queue.doorbell_due_ns = kNever;
+  queue.held_by_fence = false;
+  run_queue_.remove(queue.id);
+  // The descriptor belongs to the device only as long as the queue is READY.
+  if (queue.state == QueueState::ready) write_back(queue);
+  set_state(queue, QueueState::stopping);
+  if (queue.engine < 0) left_engine(queue, now);
+}
+
+void Queues::left_engine(Queue& queue, Nanos now) {
+  switch (queue.stop) {
+    case Queue::Stop::none:
+      wake(queue);
+      return;
+    case Queue::Stop::error:
+      fail(queue, queue.stop_error, now);
+      return;
+    case Queue::Stop::reset:
+      if (!queue.reset_pending) finish_reset(queue, now);
+      return;
+  }
+}
+
+void Queues::finish_reset(Queue& queue, Nanos now) {
+  queue.stop = Queue::Stop::none;
+  queue.error = {};
+  queue.run = {};
+  set_state(queue, QueueState::off);
+  queue.reset_pending = true;
+  report(queue, FIGMENT_EVENT_QUEUE_RESET, 0, 0, now);
+}
+
+void Queues::fail(Queue& queue, const Fault& fault, Nanos now) {
+  run_queue_.remove(queue.id);
+  queue.stop = Queue::Stop::none;
+  queue.doorbell_due_ns = kNever;
+  queue.held_by_fence = false;
+  queue.error = fault;
+  host_.trace(FIGMENT_TRACE_QUEUE_ERROR, queue.id, static_cast<uint32_t>(fault.code),
+              fault.address);
+  set_state(queue, QueueState::error);
+  // A descriptor that could not be read is not written either.
+  if (fault.code != Code::descriptor) write_back(queue);
+  queue.error_pending = true;
+  report(queue, FIGMENT_EVENT_QUEUE_ERROR, static_cast<uint32_t>(fault.code), fault.address, now);
+}
+
+void Queues::doorbell(uint32_t id, uint64_t write, Nanos now) {
+  Queue& queue = queues_[id];
+  host_.trace(FIGMENT_TRACE_DOORBELL, id, write);
+  if (queue.state != QueueState::ready || queue.stop != Queue::Stop::none) return;
+  const bool backwards = write - queue.read < queue.announced - queue.read;
+  if (!is_multiple(write, 8) || backwards || write - queue.read > queue.ring_bytes) {
+    const Fault fault{Code::doorbell, write};
+    if (queue.engine < 0) {
+      fail(queue, fault, now);
+    } else {
+      queue.stop = Queue::Stop::error;
+      queue.stop_error = fault;
+    }
+    return;
+  }
+  queue.announced = write;
+  if (queue.visible != write) announce(queue, now);
+}
+
+// What was announced becomes visible to the fetcher after a latency. A doorbell that comes in the
+// meantime rides along.
+void Queues::announce(Queue& queue, Nanos now) {
+  if (queue.doorbell_due_ns != kNever) return;
+  const Nanos due = later(now, host_.draw(config_.doorbell));
+  if (due > now) {
+    queue.doorbell_due_ns = due;
+    next_doorbell_ns_ = std::min(next_doorbell_ns_, due);
+    return;
+  }
+  queue.visible = queue.announced;
+  wake(queue);
+}
+
+void Queues::pump(Nanos now) {
+  if (now < next_doorbell_ns_) return;
+  next_doorbell_ns_ = kNever;
+  for (Queue& queue : queues_) {
+    if (queue.doorbell_due_ns <= now) {
+      queue.doorbell_due_ns = kNever;
+      queue.visible = queue.announced;
+      wake(queue);
+    }
+    next_doorbell_ns_ = std::min(next_doorbell_ns_, queue.doorbell_due_ns);
+  }
+}
+
+void Queues::retire(Queue& queue, uint64_t bytes) {
+  queue.read += bytes;
+  if (!memory_.store(Location(queue.descriptor + offsetof(figment_descriptor, read)), queue.read,
+                     8)) {
+    owner_.raise_error(FIGMENT_ERROR_DESC_BUS);
+  }
+}
+
+void Queues::fence(Queue& queue, uint64_t value, bool privileged, Nanos now) {
+  FIGMENT_ASSERT(!queue.fence_pending);
+  queue.fence_pending = true;
+  report(queue, FIGMENT_EVENT_FENCE, privileged ? FIGMENT_EVENT_FENCE_PRIVILEGED : 0, value, now);
+}
+
+void Queues::event_entered(uint16_t id, uint16_t type, Nanos now) {
+  Queue& queue = queues_[id];
+  switch (type) {
+    case FIGMENT_EVENT_FENCE:
+      queue.fence_pending = false;
+      queue.held_by_fence = false;
+      break;
+    case FIGMENT_EVENT_QUEUE_ERROR:
+      queue.error_pending = false;
+      break;
+    case FIGMENT_EVENT_QUEUE_RESET:
+      queue.reset_pending = false;
+      if (queue.stop == Queue::Stop::reset && queue.engine < 0) {
+        finish_reset(queue, now);
+        return;
+      }
+      break;
+    default:
+      FIGMENT_ASSERT(!"event type");
+  }
+  wake(queue);
+}
+
+void Queues::wake(Queue& queue) {
+  if (queue.engine >= 0 || !queue.runnable() || run_queue_.contains(queue.id)) return;
+  run_queue_.push(queue.id, queue.priority);
+}
+
+void Queues::set_state(Queue& queue, QueueState state) {
+  if (queue.state == state) return;
+  host_.trace(FIGMENT_TRACE_QUEUE_STATE, queue.id, static_cast<uint32_t>(queue.state),
+              static_cast<uint32_t>(state));
+  queue.state = state;
+}
+
+void Queues::write_back(const Queue& queue) {
+  figment_descriptor d{};
+  d.read = queue.read;
+  d.write = queue.announced;
+  // A queue that a reset takes out of READY has no code; it will be OFF.
+  const bool error = queue.state == QueueState::error;
+  d.state = error ? FIGMENT_QUEUE_ERROR : FIGMENT_QUEUE_OFF;
+  d.code = error ? static_cast<uint32_t>(queue.error.code) : FIGMENT_CODE_NONE;
+  d.address = error ? queue.error.address : 0;
+  constexpr size_t kFirst = offsetof(figment_descriptor, read);
+  constexpr size_t kEnd = offsetof(figment_descriptor, save_area);
+  const auto bytes = std::as_bytes(std::span(&d, 1)).subspan(kFirst, kEnd - kFirst);
+  if (!memory_.write(Location(queue.descriptor + kFirst), bytes)) {
+    owner_.raise_error(FIGMENT_ERROR_DESC_BUS);
+  }
+}
+
+void Queues::report(const Queue& queue, uint16_t type, uint32_t detail, uint64_t value, Nanos now) {
+  figment_event event{};
+  event.type = type;
+  event.queue = queue.id;
+  event.asid = queue.asid.value;
+  event.detail = detail;
+  event.value = value;
+  events_.post(event, now);
+}
+
+void Queues::reset() {
+  for (uint32_t id = 0; id < queues_.size(); ++id) {
+    queues_[id] = {};
+    queues_[id].id = static_cast<uint16_t>(id);
+  }
+  next_doorbell_ns_ = kNever;
+}
+
+}  // namespace figment

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// The life of all queues: commands, doorbells, errors, resets, and what the
+// driver sees of them in descriptors and events.
+//
+// A queue that stops while an access of it is in flight keeps its engine until
+// the access has completed; only then is it OFF or in ERROR. Reports follow the
+// state, and a queue has at most one report of each kind under way: RELEASE
+// waits for its turn, a queue with an error or reset report under way does not
+// run, and a reset waits for the report of the one before it.
+#pragma once
+
+#include <vector>
+
+#include "event_ring.h"
+#include "memory.h"
+#include "queue.h"
+#include "run_queue.h"
+
+namespace figment {
+
+class Queues {
+ public:
+  class Owner {
+   public:
+    virtual void raise_error(uint32_t bits) = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  Queues(const Host& host, Memory& memory, EventRing& events, RunQueue& run_queue,
+         const figment_model_config& config, Owner& owner);
+  Queues(const Queues&) = delete;
+  Queues& operator=(const Queues&) = delete;
+
+  Queue& operator[](uint32_t id) { return queues_[id]; }
+  const Queue& operator[](uint32_t id) const { return queues_[id]; }
+  uint32_t count() const { return static_cast<uint32_t>(queues_.size()); }
+
+  // From the guest. False: a guest error, nothing has changed.
+  bool set_descriptor(uint32_t id, uint64_t bus);
+  bool command(uint32_t id, uint32_t command, Nanos now);
+  // Ignored unless the queue is READY: user space may ring without knowing.
+  void doorbell(uint32_t id, uint64_t write, Nanos now);
+
+  // Doorbells whose latency is over.
+  void pump(Nanos now);
+  Nanos next_ns() const { return next_doorbell_ns_; }
+
+  // From the engine that the queue is on.
+  // A packet of the ring is retired: `bytes` of it.
+  void retire(Queue& queue, uint64_t bytes);
+  void fence(Queue& queue, uint64_t value, bool privileged, Nanos now);
+  // The queue has left its engine with nothing in flight: finish what `stop` says, or wait in line.
+  void left_engine(Queue& queue, Nanos now);
+  void fail(Queue& queue, const Fault& fault, Nanos now);
+
+  // From the event ring: that report has entered it.
+  void event_entered(uint16_t id, uint16_t type, Nanos now);
+
+  void reset();
+
+ private:
+  void start(Queue& queue, Nanos now);
+  Result<void> load_descriptor(Queue& queue);
+  void stop(Queue& queue, Nanos now);
+  void finish_reset(Queue& queue, Nanos now);
+  void announce(Queue& queue, Nanos now);
+  void wake(Queue& queue);
+  void set_state(Queue& queue, QueueState state);
+  void write_back(const Queue& queue);
+  void report(const Queue& queue, uint16_t type, uint32_t detail, uint64_t value, Nanos now);
+
+  const Host& host_;
+  Memory& memory_;
+  EventRing& events_;
+  RunQueue& run_queue_;
+  const figment_model_config& config_;
+  Owner& owner_;
+  std::vector<Queue> queues_;
+  Nanos next_doorbell_ns_ = kNever;  // never later than the first that is due
+};
+
+}  // namespace figment
