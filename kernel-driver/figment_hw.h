@@ -165,7 +165,7 @@ struct figment_descriptor {
 	__le32 asid;
 	__le32 priority;	/* 0 (lowest) .. FIGMENT_PRIORITIES - 1 */
 	__le32 flags;
-	__le64 timeslice_ns;	/* 0: until the queue has nothing to do */
+	__le64 timeslice_ns;	/* 0: the device's own default */
 	__le64 read;		/* ring bytes, free-running, multiples of 8 */
 	__le64 write;
 	__le32 state;

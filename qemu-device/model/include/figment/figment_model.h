@@ -122,7 +122,7 @@ struct figment_model_config {
 
 	uint32_t step_bytes; /* at most this much data in one small step; 64..1 MiB, default 64 KiB */
 	uint64_t bytes_per_us; /* data rate of an engine; 0, the default: as fast as the host */
-	uint64_t timeslice_ns; /* for descriptors that ask for none; default 1 ms */
+	uint64_t timeslice_ns; /* for descriptors with 0; default 1 ms; 0: until nothing is to do */
 	uint64_t poll_ns; /* between two looks of WAIT; default 2 us */
 
 	struct figment_latency doorbell; /* doorbell to first fetch */
