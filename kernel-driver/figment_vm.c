@@ -61,17 +61,17 @@ void figment_vm_prime_lockdep(void)
 {
 #ifdef CONFIG_LOCKDEP
 	struct figment_pt_space pt;
+	struct dma_fence *fence = dma_fence_get_stub();
 	struct drm_gpusvm svm;
 	bool cookie;
 
 	/* Locks of the classes that VMs use: initialised in the same places. */
-	if (drm_gpusvm_init(&svm, "figment", NULL, 0, 0, 0, NULL, NULL, 0))
-		return;
+	drm_gpusvm_init(&svm, "figment", NULL, 0, 0, 0, NULL, NULL, 0);
 	figment_pt_init_lock(&pt);
 
 	fs_reclaim_acquire(GFP_KERNEL);
 	down_write(&svm.notifier_lock);
-	__dma_fence_might_wait();
+	dma_fence_wait(fence, false);
 	up_write(&svm.notifier_lock);
 	fs_reclaim_release(GFP_KERNEL);
 
@@ -82,6 +82,7 @@ void figment_vm_prime_lockdep(void)
 
 	mutex_destroy(&pt.lock);
 	drm_gpusvm_fini(&svm);
+	dma_fence_put(fence);
 #endif
 }
 
