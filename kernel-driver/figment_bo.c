@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Buffers. In system memory they are shmem, from the first mapping on with all
+ * pages present; in VRAM they are blocks of a buddy allocator, cleared before
+ * user space gets to see them. Neither is ever moved, so a mapping needs no
+ * more than a reference, and no fence ever is of interest to a buffer: memory
+ * is given back when the last mapping is gone from page tables and TLB.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/iosys-map.h>
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_gem.h>
+#include <drm/drm_print.h>
+#include <drm/drm_vma_manager.h>
+#include <drm/figment_drm.h>
+
+#include "figment_bo.h"
+#include "figment_device.h"
+
+static void figment_bo_track(struct figment_bo *bo)
+{
+	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
+
+	guard(mutex)(&fdev->objects.lock);
+	list_add_tail(&bo->device_link, &fdev->objects.bos);
+}
+
+static void figment_bo_untrack(struct figment_bo *bo)
+{
+	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
+
+	guard(mutex)(&fdev->objects.lock);
+	list_del_init(&bo->device_link);
+}
+
+static enum drm_gem_object_status figment_bo_status(struct drm_gem_object *obj)
+{
+	struct figment_bo *bo = to_figment_bo(obj);
+
+	return bo->vram || READ_ONCE(bo->shmem.pages) || drm_gem_is_imported(obj) ?
+	       DRM_GEM_OBJECT_RESIDENT : 0;
+}
+
+/* --- system memory ------------------------------------------------------- */
+
+static void figment_bo_free(struct drm_gem_object *obj)
+{
+	struct figment_bo *bo = to_figment_bo(obj);
+
+	figment_bo_untrack(bo);
+	drm_gem_shmem_object_free(obj);
+}
+
+static const struct drm_gem_object_funcs figment_bo_funcs = {
+	.free = figment_bo_free,
+	.print_info = drm_gem_shmem_object_print_info,
+	.pin = drm_gem_shmem_object_pin,
+	.unpin = drm_gem_shmem_object_unpin,
+	.get_sg_table = drm_gem_shmem_object_get_sg_table,
+	.vmap = drm_gem_shmem_object_vmap,
+	.vunmap = drm_gem_shmem_object_vunmap,
+	.mmap = drm_gem_shmem_object_mmap,
+	.status = figment_bo_status,
+	.vm_ops = &drm_gem_shmem_vm_ops,
+};
+
+/**
+ * figment_bo_alloc() - &drm_driver.gem_create_object: the shell of a buffer.
+ * @drm: the device
+ * @size: unused
+ *
+ * Return: the object, or an ERR_PTR.
+ */
+struct drm_gem_object *figment_bo_alloc(struct drm_device *drm, size_t size)
+{
+	struct figment_bo *bo = kzalloc_obj(*bo);
+
+	if (!bo)
+		return ERR_PTR(-ENOMEM);
+
+	INIT_LIST_HEAD(&bo->blocks);
+	INIT_LIST_HEAD(&bo->device_link);
+	/* Set early: the object may be freed before it is tracked. */
+	bo->shmem.base.dev = drm;
+	bo->shmem.base.funcs = &figment_bo_funcs;
+	return &bo->shmem.base;
+}
+
+/* --- VRAM ---------------------------------------------------------------- */
+
+static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct drm_gem_object *obj = vma->vm_private_data;
+	struct figment_bo *bo = to_figment_bo(obj);
+	struct figment_device *fdev = to_figment_device(obj->dev);
+	u64 offset = (u64)(vmf->pgoff - drm_vma_node_start(&obj->vma_node)) << PAGE_SHIFT;
+	struct gpu_buddy_block *block;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	int idx;
+
+	/* After an unplug there is nothing that could be shown. */
+	if (!drm_dev_enter(obj->dev, &idx))
+		return VM_FAULT_SIGBUS;
+
+	list_for_each_entry(block, &bo->blocks, link) {
+		u64 bytes = gpu_buddy_block_size(&fdev->vram.mm, block);
+
+		if (offset < bytes) {
+			u64 at = gpu_buddy_block_offset(block) + offset;
+
+			ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(fdev->vram.base + at));
+			break;
+		}
+		offset -= bytes;
+	}
+
+	drm_dev_exit(idx);
+	return ret;
+}
+
+static const struct vm_operations_struct figment_bo_vram_vm_ops = {
+	.fault = figment_bo_vram_fault,
+	.open = drm_gem_vm_open,
+	.close = drm_gem_vm_close,
+};
+
+static int figment_bo_vram_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
+{
+	if (vma_is_cow_mapping(vma))
+		return -EINVAL;
+
+	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_page_prot = pgprot_writecombine(vm_get_page_prot(vma->vm_flags));
+	return 0;
+}
+
+static void figment_bo_vram_free(struct drm_gem_object *obj)
+{
+	struct figment_bo *bo = to_figment_bo(obj);
+	struct figment_device *fdev = to_figment_device(obj->dev);
+
+	mutex_lock(&fdev->vram.lock);
+	gpu_buddy_free_list(&fdev->vram.mm, &bo->blocks, 0);
+	mutex_unlock(&fdev->vram.lock);
+
+	drm_gem_object_release(obj);
+	kfree(bo);
+}
+
+static const struct drm_gem_object_funcs figment_bo_vram_funcs = {
+	.free = figment_bo_vram_free,
+	.mmap = figment_bo_vram_mmap,
+	.status = figment_bo_status,
+	.vm_ops = &figment_bo_vram_vm_ops,
+};
+
+static int figment_bo_vram_clear(struct figment_device *fdev, struct figment_bo *bo)
+{
+	struct gpu_buddy_block *block;
+	int idx;
+
+	if (!drm_dev_enter(&fdev->drm, &idx))
+		return -ENODEV;
+
+	list_for_each_entry(block, &bo->blocks, link) {
+		u64 bytes = gpu_buddy_block_size(&fdev->vram.mm, block);
+		u64 at = gpu_buddy_block_offset(block);
+
+		while (bytes) {
+			u64 step = min_t(u64, bytes, SZ_2M);
+
+			memset_io(fdev->vram.map + at, 0, step);
+			at += step;
+			bytes -= step;
+			cond_resched();
+		}
+	}
+
+	drm_dev_exit(idx);
+	return 0;
+}
+
+static struct drm_gem_object *figment_bo_create_vram(struct figment_device *fdev, u64 size)
+{
+	struct drm_gem_object *obj;
+	struct figment_bo *bo;
+	int ret;
+
+	if (size > fdev->info.vram_bytes)
+		return ERR_PTR(-ENOSPC);
+
+	obj = figment_bo_alloc(&fdev->drm, size);
+	if (IS_ERR(obj))
+		return obj;
+
+	bo = to_figment_bo(obj);
+	bo->vram = true;
+	obj->funcs = &figment_bo_vram_funcs;
+	drm_gem_private_object_init(&fdev->drm, obj, size);
+
+	mutex_lock(&fdev->vram.lock);
+	ret = gpu_buddy_alloc_blocks(&fdev->vram.mm, 0, fdev->info.vram_bytes, size, PAGE_SIZE,
+				     &bo->blocks, 0);
+	mutex_unlock(&fdev->vram.lock);
+	if (ret)
+		goto put;
+
+	ret = figment_bo_vram_clear(fdev, bo);
+	if (ret)
+		goto put;
+
+	ret = drm_gem_create_mmap_offset(obj);
+	if (ret)
+		goto put;
+	return obj;
+
+put:
+	drm_gem_object_put(obj);
+	return ERR_PTR(ret);
+}
+
+/* --- both ---------------------------------------------------------------- */
+
+static struct drm_gem_object *figment_bo_create_system(struct figment_device *fdev, u64 size)
+{
+	struct drm_gem_shmem_object *shmem;
+
+	/* More than there is could never be made present; say so now. */
+	if (size >> PAGE_SHIFT > totalram_pages())
+		return ERR_PTR(-ENOMEM);
+
+	shmem = drm_gem_shmem_create(&fdev->drm, size);
+	if (IS_ERR(shmem))
+		return ERR_CAST(shmem);
+
+	figment_bo_track(to_figment_bo(&shmem->base));
+	return &shmem->base;
+}
+
+/** figment_bo_create_ioctl() - DRM_IOCTL_FIGMENT_BO_CREATE. */
+int figment_bo_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct figment_device *fdev = to_figment_device(drm);
+	struct drm_figment_bo_create *args = data;
+	struct drm_gem_object *obj;
+	u64 size;
+	int ret;
+
+	if (args->flags & ~DRM_FIGMENT_BO_VRAM || !args->size)
+		return -EINVAL;
+	if (check_add_overflow(args->size, (u64)PAGE_SIZE - 1, &size))
+		return -EINVAL;
+	size &= PAGE_MASK;
+
+	if (args->flags & DRM_FIGMENT_BO_VRAM)
+		obj = figment_bo_create_vram(fdev, size);
+	else
+		obj = figment_bo_create_system(fdev, size);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+
+	ret = drm_gem_handle_create(file, obj, &args->handle);
+	/* The handle holds it from now on. */
+	drm_gem_object_put(obj);
+	if (!ret)
+		args->size = size;
+	return ret;
+}
+
+/** figment_bo_mmap_offset_ioctl() - DRM_IOCTL_FIGMENT_BO_MMAP_OFFSET. */
+int figment_bo_mmap_offset_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_figment_bo_mmap_offset *args = data;
+
+	if (args->pad)
+		return -EINVAL;
+
+	return drm_gem_dumb_map_offset(file, drm, args->handle, &args->offset);
+}
+
+/**
+ * figment_bo_pin() - Make the pages of a buffer present and mapped for DMA.
+ * @bo: the buffer
+ *
+ * It stays so until the buffer is freed. Sleeps and allocates.
+ *
+ * Return: 0, or a negative errno.
+ */
+int figment_bo_pin(struct figment_bo *bo)
+{
+	struct sg_table *sgt;
+
+	if (bo->vram || READ_ONCE(bo->sgt))
+		return 0;
+
+	if (drm_gem_is_imported(&bo->shmem.base))
+		sgt = bo->shmem.sgt;
+	else
+		sgt = drm_gem_shmem_get_pages_sgt(&bo->shmem);
+	if (IS_ERR(sgt))
+		return PTR_ERR(sgt);
+
+	/* Whoever comes second finds the same table. */
+	WRITE_ONCE(bo->sgt, sgt);
+	return 0;
+}
+
+/**
+ * figment_bo_unmap_dma() - Drop the DMA mapping of a buffer at unplug.
+ * @bo: the buffer; the device is quiet
+ */
+void figment_bo_unmap_dma(struct figment_bo *bo)
+{
+	struct drm_gem_shmem_object *shmem = &bo->shmem;
+
+	if (drm_gem_is_imported(&shmem->base))
+		return;
+
+	dma_resv_lock(shmem->base.resv, NULL);
+	if (shmem->sgt) {
+		__drm_gem_shmem_free_sgt_locked(shmem);
+		drm_gem_shmem_put_pages_locked(shmem);
+	}
+	WRITE_ONCE(bo->sgt, NULL);
+	dma_resv_unlock(shmem->base.resv);
+}
+
+static int figment_bo_clip(u64 *offset, u64 *size, u64 address, u64 bytes,
+			   figment_extent_fn fn, void *data)
+{
+	struct figment_extent extent;
+	u64 skip = min(*offset, bytes);
+
+	*offset -= skip;
+	if (skip == bytes)
+		return 0;
+
+	extent.address = address + skip;
+	extent.bytes = min(*size, bytes - skip);
+	*size -= extent.bytes;
+	return fn(data, &extent);
+}
+
+/**
+ * figment_bo_visit() - Call a function for each contiguous piece.
+ * @bo: the buffer, pinned
+ * @offset: where to begin, whole pages
+ * @size: bytes, whole pages, inside of the buffer
+ * @fn: called in the order of offsets; ends the walk by returning an error
+ * @data: for @fn
+ *
+ * Return: 0, or what @fn returned.
+ */
+int figment_bo_visit(struct figment_bo *bo, u64 offset, u64 size,
+		     figment_extent_fn fn, void *data)
+{
+	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
+	struct gpu_buddy_block *block;
+	struct scatterlist *sg;
+	unsigned int i;
+	int ret;
+
+	if (bo->vram) {
+		list_for_each_entry(block, &bo->blocks, link) {
+			ret = figment_bo_clip(&offset, &size, gpu_buddy_block_offset(block),
+					      gpu_buddy_block_size(&fdev->vram.mm, block),
+					      fn, data);
+			if (ret || !size)
+				return ret;
+		}
+		return 0;
+	}
+
+	for_each_sgtable_dma_sg(bo->sgt, sg, i) {
+		ret = figment_bo_clip(&offset, &size, sg_dma_address(sg), sg_dma_len(sg),
+				      fn, data);
+		if (ret || !size)
+			return ret;
+	}
+	return 0;
+}
+
+/**
+ * figment_bo_show_memory() - The memory part of fdinfo.
+ * @p: where to print
+ * @file: whose buffers
+ */
+void figment_bo_show_memory(struct drm_printer *p, struct drm_file *file)
+{
+	struct drm_memory_stats stats[2] = {};
+	struct drm_gem_object *obj;
+	int id;
+
+	spin_lock(&file->table_lock);
+	idr_for_each_entry(&file->object_idr, obj, id) {
+		struct drm_memory_stats *s = &stats[to_figment_bo(obj)->vram];
+
+		if (drm_gem_object_is_shared_for_memory_stats(obj))
+			s->shared += obj->size;
+		else
+			s->private += obj->size;
+		if (figment_bo_status(obj) & DRM_GEM_OBJECT_RESIDENT)
+			s->resident += obj->size;
+	}
+	spin_unlock(&file->table_lock);
+
+	drm_print_memory_stats(p, &stats[0], DRM_GEM_OBJECT_RESIDENT, "system");
+	drm_print_memory_stats(p, &stats[1], DRM_GEM_OBJECT_RESIDENT, "vram");
+}

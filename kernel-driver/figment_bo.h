@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef FIGMENT_BO_H
+#define FIGMENT_BO_H
+
+#include <drm/drm_gem_shmem_helper.h>
+
+struct drm_file;
+struct drm_printer;
+struct figment_device;
+
+/** struct figment_bo - A buffer: in system memory, in VRAM, or imported. */
+struct figment_bo {
+	/** @shmem: Base; its GEM object is all that a VRAM buffer uses of it. */
+	struct drm_gem_shmem_object shmem;
+	/** @vram: True for VRAM; constant. */
+	bool vram;
+	/** @sgt: DMA addresses in system memory, from figment_bo_pin() on; constant then. */
+	struct sg_table *sgt;
+	/** @blocks: VRAM, in the order of offsets; constant. */
+	struct list_head blocks;
+	/** @device_link: In &figment_device.objects. */
+	struct list_head device_link;
+};
+
+/** to_figment_bo() - The buffer of a GEM object. */
+static inline struct figment_bo *to_figment_bo(struct drm_gem_object *obj)
+{
+	return container_of(to_drm_gem_shmem_obj(obj), struct figment_bo, shmem);
+}
+
+/** struct figment_extent - A contiguous piece of a buffer. */
+struct figment_extent {
+	/** @address: Bus address, or offset in VRAM. */
+	u64 address;
+	/** @bytes: Size, whole pages. */
+	u64 bytes;
+};
+
+typedef int (*figment_extent_fn)(void *data, const struct figment_extent *extent);
+
+int figment_bo_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+int figment_bo_mmap_offset_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+struct drm_gem_object *figment_bo_alloc(struct drm_device *drm, size_t size);
+int figment_bo_pin(struct figment_bo *bo);
+void figment_bo_unmap_dma(struct figment_bo *bo);
+int figment_bo_visit(struct figment_bo *bo, u64 offset, u64 size,
+		     figment_extent_fn fn, void *data);
+void figment_bo_show_memory(struct drm_printer *p, struct drm_file *file);
+
+#endif

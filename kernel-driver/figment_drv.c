@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The module, the PCI driver, the DRM driver, and what a file owns: address
+ * spaces and queues, each under a number of its own.
+ */
+#include <linux/capability.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/wait_bit.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_auth.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_gem.h>
+#include <drm/drm_gem_shmem_helper.h>
+#include <drm/drm_ioctl.h>
+#include <drm/drm_managed.h>
+#include <drm/drm_print.h>
+#include <drm/figment_drm.h>
+
+#include "figment_bind.h"
+#include "figment_bo.h"
+#include "figment_device.h"
+#include "figment_drv.h"
+#include "figment_job.h"
+#include "figment_queue.h"
+#include "figment_userptr.h"
+#include "figment_vm.h"
+
+bool figment_allow_unsafe;
+module_param_named(allow_unsafe, figment_allow_unsafe, bool, 0644);
+MODULE_PARM_DESC(allow_unsafe, "Allow the strategy that corrupts user data on purpose; taints the kernel (default: false)");
+
+static unsigned int figment_param_job_timeout_ms = 2000;
+module_param_named(job_timeout_ms, figment_param_job_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(job_timeout_ms, "Time in ms after which a job is stopped, for queues made from now on (default: 2000, 10 to 60000)");
+
+/** figment_cleanup_wq - Takes apart what can not be taken apart where it ends. */
+struct workqueue_struct *figment_cleanup_wq;
+
+/* DRM devices that are not freed yet; the module waits for them when it goes. */
+static atomic_t figment_live = ATOMIC_INIT(0);
+
+/** figment_job_timeout_ms() - Time that a job has, in ms. */
+unsigned int figment_job_timeout_ms(void)
+{
+	return clamp(READ_ONCE(figment_param_job_timeout_ms), 10U, 60000U);
+}
+
+/* --- what a file owns ----------------------------------------------------- */
+
+/** struct figment_file - Private part of an open file. */
+struct figment_file {
+	/** @vms: VMs by number, a reference each; lookups under its lock. */
+	struct xarray vms;
+	/** @queues: Queues by number, a reference each; lookups under its lock. */
+	struct xarray queues;
+	/** @client: Holds a reference. */
+	struct figment_client *client;
+};
+
+static void figment_client_free(struct kref *refs)
+{
+	kfree(container_of(refs, struct figment_client, refs));
+}
+
+/** figment_client_put() - Drop a reference. */
+void figment_client_put(struct figment_client *client)
+{
+	kref_put(&client->refs, figment_client_free);
+}
+
+/**
+ * figment_file_vm() - Look up a VM.
+ * @file: the file
+ * @id: number of the VM
+ *
+ * Return: the VM with a reference, or NULL.
+ */
+struct figment_vm *figment_file_vm(struct drm_file *file, u32 id)
+{
+	struct figment_file *ffile = file->driver_priv;
+	struct figment_vm *vm;
+
+	xa_lock(&ffile->vms);
+	vm = xa_load(&ffile->vms, id);
+	if (vm)
+		figment_vm_get(vm);
+	xa_unlock(&ffile->vms);
+	return vm;
+}
+
+/**
+ * figment_file_queue() - Look up a queue.
+ * @file: the file
+ * @id: number of the queue
+ *
+ * Return: the queue with a reference, or NULL.
+ */
+struct figment_queue *figment_file_queue(struct drm_file *file, u32 id)
+{
+	struct figment_file *ffile = file->driver_priv;
+	struct figment_queue *queue;
+
+	xa_lock(&ffile->queues);
+	queue = xa_load(&ffile->queues, id);
+	if (queue)
+		figment_queue_get(queue);
+	xa_unlock(&ffile->queues);
+	return queue;
+}
+
+static int figment_open(struct drm_device *drm, struct drm_file *file)
+{
+	struct figment_file *ffile = kzalloc_obj(*ffile, GFP_KERNEL_ACCOUNT);
+
+	if (!ffile)
+		return -ENOMEM;
+	ffile->client = kzalloc_obj(*ffile->client, GFP_KERNEL_ACCOUNT);
+	if (!ffile->client) {
+		kfree(ffile);
+		return -ENOMEM;
+	}
+
+	kref_init(&ffile->client->refs);
+	xa_init_flags(&ffile->vms, XA_FLAGS_ALLOC1);
+	xa_init_flags(&ffile->queues, XA_FLAGS_ALLOC1);
+	file->driver_priv = ffile;
+	return 0;
+}
+
+static void figment_postclose(struct drm_device *drm, struct drm_file *file)
+{
+	struct figment_file *ffile = file->driver_priv;
+	struct figment_queue *queue;
+	struct figment_vm *vm;
+	unsigned long id;
+
+	xa_for_each(&ffile->queues, id, queue) {
+		figment_queue_kill(queue, -ECANCELED);
+		figment_queue_put(queue);
+	}
+	xa_for_each(&ffile->vms, id, vm) {
+		figment_vm_close(vm);
+		figment_vm_put(vm);
+	}
+	xa_destroy(&ffile->queues);
+	xa_destroy(&ffile->vms);
+	figment_client_put(ffile->client);
+	kfree(ffile);
+}
+
+/* --- ioctls --------------------------------------------------------------- */
+
+static int figment_dev_query_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct figment_device *fdev = to_figment_device(drm);
+	struct drm_figment_dev_query *args = data;
+	struct drm_figment_device_info info = {
+		.hw_version = fdev->info.version,
+		.engines = fdev->info.engines,
+		.queues = fdev->info.queues,
+		.asids = fdev->info.asids,
+		.hw_features = fdev->info.features,
+		.strategies = figment_strategies(),
+		.vram_bytes = fdev->info.vram_bytes,
+		.va_start = FIGMENT_VA_START,
+		.va_end = FIGMENT_VA_END,
+		.priorities = FIGMENT_PRIORITIES,
+		.job_timeout_ms = figment_job_timeout_ms(),
+	};
+
+	if (args->type != DRM_FIGMENT_QUERY_DEVICE)
+		return -EINVAL;
+
+	if (!args->pointer) {
+		args->size = sizeof(info);
+		return 0;
+	}
+	args->size = min_t(u32, args->size, sizeof(info));
+	if (copy_to_user(u64_to_user_ptr(args->pointer), &info, args->size))
+		return -EFAULT;
+	return 0;
+}
+
+static int figment_vm_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct figment_file *ffile = file->driver_priv;
+	struct drm_figment_vm_create *args = data;
+	struct figment_vm *vm;
+	int idx, ret;
+
+	if (args->flags || args->pad)
+		return -EINVAL;
+
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
+	vm = figment_vm_create(to_figment_device(drm), args->strategy);
+	drm_dev_exit(idx);
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+
+	/* From here on others may find it, and even destroy it. */
+	ret = xa_alloc(&ffile->vms, &args->id, vm, FIGMENT_ID_LIMIT, GFP_KERNEL_ACCOUNT);
+	if (ret) {
+		figment_vm_close(vm);
+		figment_vm_put(vm);
+		return ret == -EBUSY ? -ENOSPC : ret;
+	}
+	return 0;
+}
+
+static int figment_vm_destroy_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct figment_file *ffile = file->driver_priv;
+	struct drm_figment_vm_destroy *args = data;
+	struct figment_queue *queue;
+	struct figment_vm *vm;
+	unsigned long id;
+
+	if (args->pad)
+		return -EINVAL;
+
+	vm = xa_erase(&ffile->vms, args->id);
+	if (!vm)
+		return -ENOENT;
+
+	/* A queue that is created right now finds the VM closed, or is found here. */
+	figment_vm_shut(vm);
+	xa_for_each(&ffile->queues, id, queue) {
+		/* With a reference: another thread may be destroying it. */
+		queue = figment_file_queue(file, id);
+		if (!queue)
+			continue;
+		if (queue->vm == vm && xa_cmpxchg(&ffile->queues, id, queue, NULL, 0) == queue) {
+			figment_queue_kill(queue, -ECANCELED);
+			figment_queue_put(queue);
+		}
+		figment_queue_put(queue);
+	}
+	figment_vm_close(vm);
+	figment_vm_put(vm);
+	return 0;
+}
+
+static int figment_queue_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct figment_file *ffile = file->driver_priv;
+	struct drm_figment_queue_create *args = data;
+	struct figment_queue *queue;
+	struct figment_vm *vm;
+	int idx, ret;
+
+	if (args->flags || args->priority >= FIGMENT_PRIORITIES)
+		return -EINVAL;
+	if (args->priority == FIGMENT_PRIORITIES - 1 &&
+	    !capable(CAP_SYS_NICE) && !drm_is_current_master(file))
+		return -EACCES;
+
+	vm = figment_file_vm(file, args->vm_id);
+	if (!vm)
+		return -ENOENT;
+
+	ret = -ENODEV;
+	if (!drm_dev_enter(drm, &idx))
+		goto put_vm;
+	queue = figment_queue_create(vm, ffile->client, args);
+	drm_dev_exit(idx);
+	ret = PTR_ERR_OR_ZERO(queue);
+	if (ret)
+		goto put_vm;
+
+	/* From here on others may find it, and even destroy it. */
+	ret = figment_vm_publish_queue(vm, &ffile->queues, &args->id, queue);
+	if (ret) {
+		figment_queue_kill(queue, -ECANCELED);
+		figment_queue_put(queue);
+	}
+put_vm:
+	figment_vm_put(vm);
+	return ret;
+}
+
+static int figment_queue_destroy_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct figment_file *ffile = file->driver_priv;
+	struct drm_figment_queue_destroy *args = data;
+	struct figment_queue *queue;
+
+	if (args->pad)
+		return -EINVAL;
+
+	queue = xa_erase(&ffile->queues, args->id);
+	if (!queue)
+		return -ENOENT;
+	figment_queue_kill(queue, -ECANCELED);
+	figment_queue_put(queue);
+	return 0;
+}
+
+static int figment_queue_query_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_figment_queue_query *args = data;
+	struct figment_queue *queue;
+
+	if (args->pad)
+		return -EINVAL;
+
+	queue = figment_file_queue(file, args->id);
+	if (!queue)
+		return -ENOENT;
+	figment_queue_query(queue, args);
+	figment_queue_put(queue);
+	return 0;
+}
+
+static const struct drm_ioctl_desc figment_ioctls[] = {
+	DRM_IOCTL_DEF_DRV(FIGMENT_DEV_QUERY, figment_dev_query_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_BO_CREATE, figment_bo_create_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_BO_MMAP_OFFSET, figment_bo_mmap_offset_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_VM_CREATE, figment_vm_create_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_VM_DESTROY, figment_vm_destroy_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_VM_BIND, figment_bind_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_QUEUE_CREATE, figment_queue_create_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_QUEUE_DESTROY, figment_queue_destroy_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_QUEUE_QUERY, figment_queue_query_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_SUBMIT, figment_submit_ioctl, DRM_RENDER_ALLOW),
+};
+
+/* --- drivers -------------------------------------------------------------- */
+
+static void figment_show_fdinfo(struct drm_printer *p, struct drm_file *file)
+{
+	struct figment_device *fdev = to_figment_device(file->minor->dev);
+	struct figment_file *ffile = file->driver_priv;
+
+	drm_printf(p, "drm-engine-figment:\t%llu ns\n",
+		   (u64)atomic64_read(&ffile->client->engine_ns));
+	drm_printf(p, "drm-engine-capacity-figment:\t%u\n", fdev->info.engines);
+	figment_bo_show_memory(p, file);
+}
+
+static const struct file_operations figment_fops = {
+	.owner = THIS_MODULE,
+	DRM_GEM_FOPS,
+	.show_fdinfo = drm_show_fdinfo,
+};
+
+static const struct drm_driver figment_driver = {
+	.driver_features = DRIVER_GEM | DRIVER_RENDER | DRIVER_SYNCOBJ |
+			   DRIVER_SYNCOBJ_TIMELINE,
+	.open = figment_open,
+	.postclose = figment_postclose,
+	.ioctls = figment_ioctls,
+	.num_ioctls = ARRAY_SIZE(figment_ioctls),
+	.fops = &figment_fops,
+	.gem_create_object = figment_bo_alloc,
+	.gem_prime_import_sg_table = drm_gem_shmem_prime_import_sg_table,
+	.show_fdinfo = figment_show_fdinfo,
+	.name = "figment",
+	.desc = "Figment virtual GPU",
+	.major = 1,
+	.minor = 0,
+};
+
+static void figment_gone(struct drm_device *drm, void *data)
+{
+	if (atomic_dec_and_test(&figment_live))
+		wake_up_var(&figment_live);
+}
+
+static int figment_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct figment_device *fdev;
+	int ret;
+
+	fdev = devm_drm_dev_alloc(&pdev->dev, &figment_driver, struct figment_device, drm);
+	if (IS_ERR(fdev))
+		return PTR_ERR(fdev);
+	pci_set_drvdata(pdev, fdev);
+
+	/* First in, last out. */
+	atomic_inc(&figment_live);
+	ret = drmm_add_action_or_reset(&fdev->drm, figment_gone, NULL);
+	if (ret)
+		return ret;
+
+	ret = pcim_enable_device(pdev);
+	if (ret)
+		return ret;
+	ret = figment_device_init(fdev, pdev);
+	if (ret)
+		return ret;
+
+	ret = drm_dev_register(&fdev->drm, 0);
+	if (ret)
+		figment_device_stop(fdev);
+	return ret;
+}
+
+static void figment_unplug_objects(struct figment_device *fdev)
+{
+	struct figment_vm *vm;
+	struct figment_bo *bo;
+
+	/* What is on its way out lets go by itself. */
+	flush_workqueue(figment_cleanup_wq);
+
+	guard(mutex)(&fdev->objects.lock);
+	list_for_each_entry(vm, &fdev->objects.vms, device_link)
+		figment_vm_unplug(vm);
+	list_for_each_entry(bo, &fdev->objects.bos, device_link)
+		figment_bo_unmap_dma(bo);
+}
+
+static void figment_remove(struct pci_dev *pdev)
+{
+	struct figment_device *fdev = pci_get_drvdata(pdev);
+
+	/*
+	 * In this order: the device no longer reaches memory; its jobs have
+	 * ended; nobody is inside drm_dev_enter() any more. Files that are still
+	 * open keep what is left, and nothing of that is the device's.
+	 */
+	figment_device_stop(fdev);
+	figment_queues_kill_all(fdev, -ENODEV);
+	drm_dev_unplug(&fdev->drm);
+	cancel_work_sync(&fdev->wedge_work);
+	figment_unplug_objects(fdev);
+}
+
+static void figment_shutdown(struct pci_dev *pdev)
+{
+	struct figment_device *fdev = pci_get_drvdata(pdev);
+
+	figment_device_stop(fdev);
+	figment_queues_kill_all(fdev, -ENODEV);
+}
+
+static const struct pci_device_id figment_pci_ids[] = {
+	{ PCI_DEVICE(FIGMENT_PCI_VENDOR_ID, FIGMENT_PCI_DEVICE_ID) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, figment_pci_ids);
+
+static struct pci_driver figment_pci_driver = {
+	.name = "figment",
+	.id_table = figment_pci_ids,
+	.probe = figment_probe,
+	.remove = figment_remove,
+	.shutdown = figment_shutdown,
+};
+
+static int __init figment_init(void)
+{
+	int ret;
+
+	if (drm_firmware_drivers_only())
+		return -ENODEV;
+
+	figment_vm_prime_lockdep();
+
+	figment_cleanup_wq = alloc_workqueue("figment-cleanup", WQ_UNBOUND, 0);
+	if (!figment_cleanup_wq)
+		return -ENOMEM;
+
+	ret = pci_register_driver(&figment_pci_driver);
+	if (ret)
+		destroy_workqueue(figment_cleanup_wq);
+	return ret;
+}
+
+static void __exit figment_exit(void)
+{
+	pci_unregister_driver(&figment_pci_driver);
+	/* No file is open, but jobs may still wait for fences of others. */
+	wait_var_event(&figment_live, !atomic_read(&figment_live));
+	destroy_workqueue(figment_cleanup_wq);
+}
+
+module_init(figment_init);
+module_exit(figment_exit);
+
+MODULE_DESCRIPTION("DRM driver for Figment, a virtual GPU");
+MODULE_AUTHOR("The Figment authors");
+MODULE_LICENSE("Dual MIT/GPL");

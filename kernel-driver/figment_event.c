@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The event ring and the two interrupt vectors.
+ *
+ * Events are read in the hard interrupt handler: a fence is signalled, and its
+ * waiter woken, with no thread in between. One register is written per
+ * interrupt, EVENT_READ; the device then raises the vector again when there is
+ * more. Whoever suspects that an interrupt got lost calls figment_event_poll().
+ *
+ * User space can make the device send fence events, with RELEASE in a command
+ * buffer. They lack the privileged bit and are ignored here. The ring exerts
+ * back-pressure, so they cost their own queue most.
+ */
+#include <linux/bitfield.h>
+#include <linux/dma-mapping.h>
+#include <linux/interrupt.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_print.h>
+
+#include "figment_device.h"
+#include "figment_event.h"
+#include "figment_queue.h"
+#include "figment_tlb.h"
+
+#define FIGMENT_EVENTS_LG2	9
+#define FIGMENT_EVENTS		BIT(FIGMENT_EVENTS_LG2)
+
+static_assert(const_ilog2(FIGMENT_EVENTS) >= FIGMENT_EVENT_SIZE_LG2_MIN);
+static_assert(const_ilog2(FIGMENT_EVENTS) <= FIGMENT_EVENT_SIZE_LG2_MAX);
+
+static void figment_event_dispatch(struct figment_device *fdev, const struct figment_event *event)
+{
+	u16 type = le16_to_cpu(event->type);
+	u16 hw_id = le16_to_cpu(event->queue);
+	u32 detail = le32_to_cpu(event->detail);
+	struct figment_queue *queue = NULL;
+
+	switch (type) {
+	case FIGMENT_EVENT_INVALIDATED:
+		figment_tlb_acknowledge(fdev, le64_to_cpu(event->value));
+		return;
+	case FIGMENT_EVENT_FENCE:
+		if (!(detail & FIGMENT_EVENT_FENCE_PRIVILEGED))
+			return;
+		break;
+	case FIGMENT_EVENT_QUEUE_ERROR:
+		break;
+	case FIGMENT_EVENT_QUEUE_RESET:
+		/* The reset path watches QUEUE_STATE. */
+		return;
+	default:
+		drm_err_ratelimited(&fdev->drm, "unexpected event %u of queue %u\n", type, hw_id);
+		return;
+	}
+
+	guard(rcu)();
+	if (hw_id < fdev->info.queues)
+		queue = rcu_dereference(fdev->queues.slot[hw_id]);
+	if (!queue)
+		/* Torn down while the event was under way. */
+		return;
+
+	if (type == FIGMENT_EVENT_FENCE)
+		figment_queue_retire(queue);
+	else
+		figment_queue_stopped(queue);
+}
+
+/* Returns the number of events that were read. */
+static u32 figment_event_drain(struct figment_device *fdev)
+{
+	u32 start, budget = FIGMENT_EVENTS;
+
+	guard(spinlock_irqsave)(&fdev->events.lock);
+	start = fdev->events.read;
+	while (budget--) {
+		struct figment_event *entry = &fdev->events.ring[fdev->events.read %
+								 FIGMENT_EVENTS];
+		struct figment_event event;
+
+		if (le32_to_cpu(READ_ONCE(entry->seq)) != fdev->events.read + 1)
+			break;
+		/* SEQ is written last by the device: read the rest after it. */
+		dma_rmb();
+		event = *entry;
+		fdev->events.read++;
+		figment_event_dispatch(fdev, &event);
+	}
+	if (fdev->events.read != start)
+		figment_write32(fdev, FIGMENT_REG_EVENT_READ, fdev->events.read);
+	return fdev->events.read - start;
+}
+
+/**
+ * figment_event_poll() - Read the event ring, in case an interrupt was lost.
+ * @fdev: the device; the caller is inside drm_dev_enter()
+ */
+void figment_event_poll(struct figment_device *fdev)
+{
+	figment_event_drain(fdev);
+}
+
+static irqreturn_t figment_event_irq(int irq, void *data)
+{
+	struct figment_device *fdev = data;
+
+	/* An event that figment_event_poll() has taken still raised its interrupt. */
+	figment_event_drain(fdev);
+	return IRQ_HANDLED;
+}
+
+static irqreturn_t figment_error_irq(int irq, void *data)
+{
+	struct figment_device *fdev = data;
+	u32 error = figment_read32(fdev, FIGMENT_REG_ERROR);
+
+	if (!error || error == U32_MAX)
+		return IRQ_NONE;
+
+	figment_write32(fdev, FIGMENT_REG_ERROR, error);
+	if (error & FIGMENT_ERROR_EVENT_FULL) {
+		/* Not a fault: back-pressure at work. */
+		drm_dbg_driver(&fdev->drm, "the event ring was full\n");
+		error &= ~FIGMENT_ERROR_EVENT_FULL;
+	}
+	if (error)
+		drm_err_ratelimited(&fdev->drm, "device error:%s%s%s (0x%x)\n",
+				    error & FIGMENT_ERROR_EVENT_BUS ? " event ring" : "",
+				    error & FIGMENT_ERROR_INVAL_FULL ? " invalidation refused" : "",
+				    error & FIGMENT_ERROR_DESC_BUS ? " descriptor" : "", error);
+	return IRQ_HANDLED;
+}
+
+/**
+ * figment_event_init() - Give the device its event ring.
+ * @fdev: the device, just reset
+ * @pdev: its PCI function
+ *
+ * Return: 0, or a negative errno.
+ */
+int figment_event_init(struct figment_device *fdev, struct pci_dev *pdev)
+{
+	spin_lock_init(&fdev->events.lock);
+	fdev->events.ring = dmam_alloc_coherent(&pdev->dev, FIGMENT_EVENTS * FIGMENT_EVENT_BYTES,
+						&fdev->events.bus, GFP_KERNEL);
+	if (!fdev->events.ring)
+		return -ENOMEM;
+
+	figment_write64(fdev, FIGMENT_REG_EVENT_BASE, fdev->events.bus);
+	figment_write32(fdev, FIGMENT_REG_EVENT_READ, 0);
+	figment_write32(fdev, FIGMENT_REG_EVENT_SIZE_LG2, FIGMENT_EVENTS_LG2);
+	return 0;
+}
+
+/**
+ * figment_event_request_irqs() - Let the interrupts in.
+ * @fdev: the device, ready to handle events
+ * @pdev: its PCI function
+ *
+ * Return: 0, or a negative errno.
+ */
+int figment_event_request_irqs(struct figment_device *fdev, struct pci_dev *pdev)
+{
+	int ret;
+
+	ret = pci_alloc_irq_vectors(pdev, FIGMENT_VECTORS, FIGMENT_VECTORS, PCI_IRQ_MSIX);
+	if (ret < 0)
+		return ret;
+
+	ret = devm_request_irq(&pdev->dev, pci_irq_vector(pdev, FIGMENT_VECTOR_EVENTS),
+			       figment_event_irq, 0, "figment-events", fdev);
+	if (ret)
+		return ret;
+
+	return devm_request_irq(&pdev->dev, pci_irq_vector(pdev, FIGMENT_VECTOR_ERROR),
+				figment_error_irq, 0, "figment-error", fdev);
+}

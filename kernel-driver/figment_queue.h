@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef FIGMENT_QUEUE_H
+#define FIGMENT_QUEUE_H
+
+#include <linux/dma-fence.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include <drm/gpu_scheduler.h>
+
+#include "figment_hw.h"
+
+struct drm_figment_queue_create;
+struct drm_figment_queue_query;
+struct figment_client;
+struct figment_device;
+struct figment_vm;
+
+/* The hardware side of a job, from figment_queue_emit() to its fence. */
+struct figment_fence {
+	/** @base: First, so that the fence can be freed without this driver. */
+	struct dma_fence base;
+	/** @link: In &figment_queue.in_flight, which holds a reference. */
+	struct list_head link;
+	/** @begin: Where its packets begin in the ring, free-running bytes. */
+	u64 begin;
+	/** @stamped: The device notes when it begins and ends. */
+	bool stamped;
+};
+
+/* Device time of a job, written by the device. */
+struct figment_stamp {
+	__le64 begin;
+	__le64 end;
+};
+
+#define FIGMENT_STAMPS		64
+
+/* One page that driver and device share, per queue. */
+struct figment_control {
+	struct figment_descriptor descriptor;
+	/** @fence: Sequence number of the last job that has ended. */
+	__le64 fence;
+	__le64 reserved[95];
+	/** @stamps: Of the job with sequence number n: n % FIGMENT_STAMPS. */
+	struct figment_stamp stamps[FIGMENT_STAMPS];
+};
+
+/** struct figment_queue - A hardware queue and its scheduler. */
+struct figment_queue {
+	/** @refs: Of handle and jobs. */
+	struct kref refs;
+	struct figment_device *fdev;
+	/** @vm: Holds a reference. */
+	struct figment_vm *vm;
+	/** @client: Holds a reference. */
+	struct figment_client *client;
+	/** @hw_id: Constant, but only ours until @dead. */
+	u32 hw_id;
+	u32 priority;
+	u64 timeslice_ns;
+
+	struct drm_gpu_scheduler sched;
+	/** @entity: Pushed to under &figment_vm.lock. */
+	struct drm_sched_entity entity;
+
+	/** @ring: What the device executes; written under @lock. */
+	__le64 *ring;
+	dma_addr_t ring_bus;
+	struct figment_control *control;
+	dma_addr_t control_bus;
+
+	/** @hw_lock: Serialises start and reset, below all but @lock. */
+	struct mutex hw_lock;
+
+	/** @lock: Guards what follows; taken in hard irq. */
+	spinlock_t lock;
+	/** @in_flight: Fences of jobs that the ring has, in its order. */
+	struct list_head in_flight;
+	/** @write: Ring bytes written, free-running. */
+	u64 write;
+	/** @seqno: Of the job that was emitted last. */
+	u64 seqno;
+	u64 fence_context;
+	/** @running: The device has the queue; doorbells count. */
+	bool running;
+	/** @dead: Errno for jobs that come now, or zero. */
+	int dead;
+	/** @jobs: Jobs that have ended. */
+	u64 jobs;
+	/** @errors: Jobs that have ended with an error. */
+	u64 errors;
+	/** @last_error: Of the last one of those: errno, code, address. */
+	int last_error;
+	u32 last_code;
+	u64 last_address;
+
+	/** @error_work: On the reset workqueue, when the device has stopped the queue. */
+	struct work_struct error_work;
+	/** @free_work: Tears down when @refs is zero. */
+	struct work_struct free_work;
+	/** @rcu: Schedulers name fences until a grace period later. */
+	struct rcu_head rcu;
+};
+
+struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment_client *client,
+					   const struct drm_figment_queue_create *args);
+struct figment_queue *figment_queue_get(struct figment_queue *queue);
+void figment_queue_put(struct figment_queue *queue);
+void figment_queue_kill(struct figment_queue *queue, int error);
+void figment_queues_kill_all(struct figment_device *fdev, int error);
+void figment_queue_query(struct figment_queue *queue, struct drm_figment_queue_query *args);
+
+int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
+		       u64 address, u64 size);
+void figment_queue_retire(struct figment_queue *queue);
+void figment_queue_stopped(struct figment_queue *queue);
+bool figment_queue_has_begun(struct figment_queue *queue, struct figment_fence *fence);
+u64 figment_queue_time_used(struct figment_queue *queue, struct figment_fence *fence);
+void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late);
+
+#endif

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Strategy "fence": for hardware that can do nothing but finish its jobs. The
+ * notifier waits for all jobs of the VM, and then takes the pages away.
+ *
+ *	first pass	note that the pages are lost, so that the next job gets new
+ *			ones; make all fences of the VM signal themselves
+ *	second pass	wait for them; clear the page tables; flush the TLB; give
+ *			the pages back
+ *
+ * Between the passes the kernel runs the first pass of other notifiers, other
+ * devices among them, so that all of them finish their jobs at the same time.
+ *
+ * Why no job slips in: each adds its fence under the notifier lock after it has
+ * checked, under the same lock, that no page is lost. So it comes before the
+ * first pass, and the second one waits for it; or it finds the page lost.
+ */
+#include <linux/dma-resv.h>
+
+#include <drm/drm_gpusvm.h>
+#include <drm/drm_print.h>
+
+#include "figment_device.h"
+#include "figment_pt.h"
+#include "figment_userptr.h"
+#include "figment_vm.h"
+
+static void figment_fence_unmap_pages(struct figment_userptr *userptr, bool in_notifier)
+{
+	struct drm_gpusvm_ctx ctx = {
+		.in_notifier = in_notifier,
+		.read_only = userptr->read_only,
+	};
+
+	drm_gpusvm_unmap_pages(&userptr->vm->svm, &userptr->pages,
+			       userptr->size >> PAGE_SHIFT, &ctx);
+}
+
+/* Returns true when some fence has not signalled yet. */
+static bool figment_fence_kick(struct figment_vm *vm)
+{
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence;
+	bool busy = false;
+
+	dma_resv_iter_begin(&cursor, drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP);
+	dma_resv_for_each_fence_unlocked(&cursor, fence) {
+		dma_fence_enable_signaling(fence);
+		if (!dma_fence_is_signaled(fence))
+			busy = true;
+	}
+	dma_resv_iter_end(&cursor);
+	return busy;
+}
+
+/* The pages are lost to the device when this returns. */
+static void figment_fence_take_away(struct figment_userptr *userptr)
+{
+	struct figment_vm *vm = userptr->vm;
+	struct figment_pt_flush flush;
+	struct figment_vma *vma;
+	long ret;
+
+	figment_vm_assert_notifier(vm);
+
+	/*
+	 * Uninterruptible: the kernel is about to use the pages for something
+	 * else, whatever signal comes. It ends because fences do.
+	 */
+	ret = dma_resv_wait_timeout(drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP,
+				    false, MAX_SCHEDULE_TIMEOUT);
+	drm_WARN_ON(&vm->fdev->drm, ret <= 0);
+
+	figment_pt_flush_init(&flush);
+	scoped_guard(mutex, &vm->pt.lock) {
+		list_for_each_entry(vma, &userptr->vmas, link)
+			figment_pt_zap(&vm->pt, &flush, vma->base.va.addr, vma->base.va.range);
+		figment_pt_flush(&vm->pt, &flush);
+	}
+
+	figment_fence_unmap_pages(userptr, true);
+}
+
+static bool figment_fence_invalidate_start(struct mmu_interval_notifier *notifier,
+					   const struct mmu_notifier_range *range,
+					   unsigned long seq,
+					   struct mmu_interval_notifier_finish **finish)
+{
+	struct figment_userptr *userptr = container_of(notifier, struct figment_userptr,
+						       fence.notifier);
+	struct figment_vm *vm = userptr->vm;
+
+	/* Before anything is touched: the caller will try again, or go elsewhere. */
+	if (!mmu_notifier_range_blockable(range))
+		return false;
+
+	down_write(&vm->svm.notifier_lock);
+	mmu_interval_set_seq(notifier, seq);
+
+	if (!userptr->armed) {
+		/* No job knows the pages, and no page table. */
+		figment_fence_unmap_pages(userptr, true);
+	} else {
+		list_move_tail(&userptr->stale_link, &vm->stale);
+		if (figment_fence_kick(vm) && !userptr->fence.busy) {
+			userptr->fence.busy = true;
+			*finish = &userptr->fence.finish;
+		} else {
+			figment_fence_take_away(userptr);
+		}
+	}
+
+	up_write(&vm->svm.notifier_lock);
+	return true;
+}
+
+static void figment_fence_invalidate_finish(struct mmu_interval_notifier_finish *finish)
+{
+	struct figment_userptr *userptr = container_of(finish, struct figment_userptr,
+						       fence.finish);
+	struct figment_vm *vm = userptr->vm;
+
+	down_write(&vm->svm.notifier_lock);
+	figment_fence_take_away(userptr);
+	userptr->fence.busy = false;
+	up_write(&vm->svm.notifier_lock);
+}
+
+static const struct mmu_interval_notifier_ops figment_fence_notifier_ops = {
+	.invalidate_start = figment_fence_invalidate_start,
+	.invalidate_finish = figment_fence_invalidate_finish,
+};
+
+static int figment_fence_init(struct figment_userptr *userptr)
+{
+	return mmu_interval_notifier_insert(&userptr->fence.notifier, current->mm,
+					    userptr->start, userptr->size,
+					    &figment_fence_notifier_ops);
+}
+
+static int figment_fence_pin(struct figment_userptr *userptr)
+{
+	struct mmu_interval_notifier *notifier = &userptr->fence.notifier;
+	struct drm_gpusvm_ctx ctx = {
+		.read_only = userptr->read_only,
+	};
+	unsigned long seq;
+	int ret;
+
+	/*
+	 * Memory of another kind may be mapped there between the check and the
+	 * faults; the sequence number tells, because the old mapping had to go.
+	 */
+	do {
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+
+		seq = mmu_interval_read_begin(notifier);
+		ret = figment_userptr_check_memory(userptr, notifier->mm);
+		if (ret)
+			return ret;
+
+		ret = drm_gpusvm_get_pages(&userptr->vm->svm, &userptr->pages, notifier->mm,
+					   notifier, userptr->start,
+					   userptr->start + userptr->size, &ctx);
+	} while (ret == -EBUSY || (!ret && userptr->pages.notifier_seq != seq));
+
+	/* A protection that hmm_range_fault() found, and the check before it not. */
+	return ret == -EPERM ? -EFAULT : ret;
+}
+
+static bool figment_fence_valid(struct figment_userptr *userptr)
+{
+	lockdep_assert_held_read(&userptr->vm->svm.notifier_lock);
+	return !mmu_interval_read_retry(&userptr->fence.notifier, userptr->pages.notifier_seq);
+}
+
+static void figment_fence_unmap_dma(struct figment_userptr *userptr)
+{
+	figment_fence_unmap_pages(userptr, false);
+}
+
+static void figment_fence_fini(struct figment_userptr *userptr)
+{
+	/* In this order: until the notifier is removed, the pages are ours to unmap. */
+	drm_gpusvm_free_pages(&userptr->vm->svm, &userptr->pages, userptr->size >> PAGE_SHIFT);
+	mmu_interval_notifier_remove(&userptr->fence.notifier);
+}
+
+const struct figment_strategy figment_strategy_fence = {
+	.name = "fence",
+	.init = figment_fence_init,
+	.pin = figment_fence_pin,
+	.valid = figment_fence_valid,
+	.unmap_dma = figment_fence_unmap_dma,
+	.fini = figment_fence_fini,
+};

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Memory of a process, in the page tables of the device. The life of the pages
+ * before a job is told in four verbs, and figment_vm_begin_job() is the teller:
+ *
+ *	collect	which userptrs have lost their pages since the last job
+ *	pin	make the pages present again and map them for DMA; may sleep
+ *	recheck	with notifiers locked out: are they still the right ones?
+ *	commit	write the page tables; from here on the job is armed
+ *
+ * A userptr belongs to the process that bound it, by its mm. Whoever has the file
+ * may submit jobs that use it, a forked child for one, and they work on the
+ * memory of the process that bound it. When that process is gone, or has
+ * unmapped the memory, submissions to the VM fail with -EFAULT until the range is
+ * unbound or bound anew.
+ */
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+
+#include <drm/drm_pagemap.h>
+#include <drm/drm_print.h>
+#include <drm/figment_drm.h>
+
+#include "figment_device.h"
+#include "figment_pt.h"
+#include "figment_userptr.h"
+#include "figment_vm.h"
+
+/* --- strategies ----------------------------------------------------------- */
+
+/** figment_strategies() - Bit n is set when strategy n can be used now. */
+u64 figment_strategies(void)
+{
+	u64 strategies = BIT_ULL(DRM_FIGMENT_STRATEGY_FENCE);
+
+	if (READ_ONCE(figment_allow_unsafe))
+		strategies |= BIT_ULL(DRM_FIGMENT_STRATEGY_UNSAFE);
+	return strategies;
+}
+
+/**
+ * figment_strategy_find() - The strategy for a new VM.
+ * @fdev: the device
+ * @strategy: enum drm_figment_strategy
+ *
+ * Return: the strategy, or an ERR_PTR as DRM_IOCTL_FIGMENT_VM_CREATE has it.
+ */
+const struct figment_strategy *figment_strategy_find(struct figment_device *fdev, u32 strategy)
+{
+	static bool tainted;
+
+	switch (strategy) {
+	case DRM_FIGMENT_STRATEGY_FENCE:
+		return &figment_strategy_fence;
+	case DRM_FIGMENT_STRATEGY_PREEMPT:
+	case DRM_FIGMENT_STRATEGY_FAULT:
+	case DRM_FIGMENT_STRATEGY_PIN:
+		return ERR_PTR(-EOPNOTSUPP);
+	case DRM_FIGMENT_STRATEGY_UNSAFE:
+		if (!READ_ONCE(figment_allow_unsafe))
+			return ERR_PTR(-EPERM);
+		if (!xchg(&tainted, true)) {
+			drm_info(&fdev->drm,
+				 "strategy unsafe in use: user memory will be corrupted on purpose\n");
+			add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+		}
+		return &figment_strategy_unsafe;
+	default:
+		return ERR_PTR(-EINVAL);
+	}
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+/**
+ * figment_userptr_create() - Begin to watch a range of current->mm.
+ * @vm: the VM
+ * @start: CPU address, whole pages
+ * @size: bytes, whole pages, not zero
+ * @read_only: the device may not write
+ *
+ * Return: the userptr with one reference, or an ERR_PTR.
+ */
+struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start, u64 size,
+					       bool read_only)
+{
+	struct figment_userptr *userptr;
+	u64 end;
+	int ret;
+
+	if (check_add_overflow(start, size, &end) || end > TASK_SIZE)
+		return ERR_PTR(-EFAULT);
+	/* More than there is could never be present at a time. */
+	if (size >> PAGE_SHIFT > totalram_pages())
+		return ERR_PTR(-ENOMEM);
+
+	userptr = kzalloc_obj(*userptr, GFP_KERNEL_ACCOUNT);
+	if (!userptr)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&userptr->refs);
+	userptr->vm = vm;
+	userptr->start = start;
+	userptr->size = size;
+	userptr->read_only = read_only;
+	INIT_LIST_HEAD(&userptr->vmas);
+	INIT_LIST_HEAD(&userptr->stale_link);
+	INIT_LIST_HEAD(&userptr->repin_link);
+	INIT_LIST_HEAD(&userptr->fresh_link);
+	drm_gpusvm_init_pages(&userptr->pages, &vm->fdev->drm);
+
+	ret = vm->strategy->init(userptr);
+	if (ret) {
+		kfree(userptr);
+		return ERR_PTR(ret);
+	}
+	return userptr;
+}
+
+static void figment_userptr_release(struct kref *refs)
+{
+	struct figment_userptr *userptr = container_of(refs, struct figment_userptr, refs);
+	struct figment_vm *vm = userptr->vm;
+
+	mutex_lock(&vm->lock);
+	/* From here on the notifier has nothing to do, and adds us to no list. */
+	down_read(&vm->svm.notifier_lock);
+	userptr->armed = false;
+	list_del_init(&userptr->stale_link);
+	up_read(&vm->svm.notifier_lock);
+	list_del_init(&userptr->repin_link);
+
+	vm->strategy->fini(userptr);
+	mutex_unlock(&vm->lock);
+	kfree(userptr);
+}
+
+/**
+ * figment_userptr_put() - Drop a reference.
+ * @userptr: gone from page tables and TLB if this is the last one
+ *
+ * Sleeps, takes &figment_vm.lock, waits for running notifiers.
+ */
+void figment_userptr_put(struct figment_userptr *userptr)
+{
+	kref_put(&userptr->refs, figment_userptr_release);
+}
+
+/**
+ * figment_userptr_check_memory() - Is a range of a kind that we can watch?
+ * @userptr: the range
+ * @mm: its process
+ *
+ * Anonymous memory and shmem are. Pages of other files have writeback that
+ * expects to be asked before each write, and device memory has no pages.
+ *
+ * Return: 0; -EFAULT: not mapped, or without the access; -EOPNOTSUPP; -EINTR.
+ */
+int figment_userptr_check_memory(struct figment_userptr *userptr, struct mm_struct *mm)
+{
+	unsigned long need = VM_READ | (userptr->read_only ? 0 : VM_WRITE);
+	unsigned long at = userptr->start, end = at + userptr->size;
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	int ret = 0;
+
+	if (!mmget_not_zero(mm))
+		return -EFAULT;
+	if (mmap_read_lock_killable(mm)) {
+		mmput(mm);
+		return -EINTR;
+	}
+
+	vma_iter_init(&vmi, mm, at);
+	for_each_vma_range(vmi, vma, end) {
+		if (vma->vm_start > at) {
+			ret = -EFAULT;
+			break;
+		}
+		if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP) ||
+		    (!vma_is_anonymous(vma) &&
+		     !(vma->vm_file && shmem_mapping(vma->vm_file->f_mapping)))) {
+			ret = -EOPNOTSUPP;
+			break;
+		}
+		if ((vma->vm_flags & need) != need) {
+			ret = -EFAULT;
+			break;
+		}
+		at = vma->vm_end;
+	}
+	if (!ret && at < end)
+		ret = -EFAULT;
+
+	mmap_read_unlock(mm);
+	mmput(mm);
+	return ret;
+}
+
+/* --- the four verbs ------------------------------------------------------- */
+
+/**
+ * figment_userptr_collect() - Note the userptrs that have lost their pages.
+ * @vm: the VM, locked
+ */
+void figment_userptr_collect(struct figment_vm *vm)
+{
+	struct figment_userptr *userptr, *next;
+
+	lockdep_assert_held(&vm->lock);
+
+	/* The common case, and only a hint: figment_userptr_recheck() has the word. */
+	if (list_empty_careful(&vm->stale))
+		return;
+
+	down_read(&vm->svm.notifier_lock);
+	list_for_each_entry_safe(userptr, next, &vm->stale, stale_link) {
+		list_del_init(&userptr->stale_link);
+		if (list_empty(&userptr->repin_link))
+			list_add_tail(&userptr->repin_link, &vm->repin);
+	}
+	up_read(&vm->svm.notifier_lock);
+}
+
+/**
+ * figment_userptr_pin() - Make the pages of all that need it present.
+ * @vm: the VM, locked
+ * @fresh: userptrs of the bind under way; NULL: those of the VM
+ *
+ * What could not be pinned stays collected, for the next job.
+ *
+ * Return: 0, or a negative errno as &figment_strategy.pin has it.
+ */
+int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh)
+{
+	struct figment_userptr *userptr, *next;
+	int ret;
+
+	lockdep_assert_held(&vm->lock);
+
+	if (fresh) {
+		list_for_each_entry(userptr, fresh, fresh_link) {
+			ret = vm->strategy->pin(userptr);
+			if (ret)
+				return ret;
+		}
+		return 0;
+	}
+
+	list_for_each_entry_safe(userptr, next, &vm->repin, repin_link) {
+		/* Unbound meanwhile: nobody cares about its pages any more. */
+		if (!atomic_read(&userptr->mappings)) {
+			list_del_init(&userptr->repin_link);
+			continue;
+		}
+		ret = vm->strategy->pin(userptr);
+		if (ret) {
+			drm_dbg_driver(&vm->fdev->drm, "userptr at 0x%lx is lost: %pe\n",
+				       userptr->start, ERR_PTR(ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/**
+ * figment_userptr_recheck() - Are all pages still the right ones?
+ * @vm: the VM, locked, with notifiers locked out
+ * @fresh: userptrs of the bind under way; NULL: those of the VM
+ *
+ * Return: true if so.
+ */
+bool figment_userptr_recheck(struct figment_vm *vm, struct list_head *fresh)
+{
+	struct figment_userptr *userptr;
+
+	lockdep_assert_held_read(&vm->svm.notifier_lock);
+
+	if (fresh) {
+		list_for_each_entry(userptr, fresh, fresh_link)
+			if (!vm->strategy->valid(userptr))
+				return false;
+		return true;
+	}
+
+	if (!list_empty(&vm->stale))
+		return false;
+	list_for_each_entry(userptr, &vm->repin, repin_link)
+		if (!vm->strategy->valid(userptr))
+			return false;
+	return true;
+}
+
+/* Write the entries of a mapping: new ones with a stock, else lost ones again. */
+static void figment_userptr_walk(struct figment_vma *vma, struct figment_pt_stock *stock)
+{
+	struct figment_userptr *userptr = vma->userptr;
+	struct figment_pt_space *pt = &userptr->vm->pt;
+	u64 flags = FIGMENT_PTE_VALID | FIGMENT_PTE_LEAF |
+		    (vma->read_only ? 0 : FIGMENT_PTE_WRITE);
+	u64 first = vma->base.gem.offset, end = first + vma->base.va.range;
+	const struct drm_pagemap_addr *addr = userptr->pages.dma_addr;
+	u64 at = 0;
+
+	for (; at < end; addr++) {
+		u64 bytes = PAGE_SIZE << addr->order;
+		u64 from = max(at, first), to = min(at + bytes, end);
+
+		if (from < to) {
+			u64 va = vma->base.va.addr + (from - first);
+			u64 pte = (addr->addr + (from - at)) | flags;
+
+			if (stock)
+				figment_pt_map(pt, stock, va, to - from, pte, false);
+			else
+				figment_pt_rewrite(pt, va, to - from, pte);
+		}
+		at += bytes;
+	}
+}
+
+/**
+ * figment_userptr_commit() - Write the page tables for what was pinned.
+ * @vm: the VM, locked, with notifiers locked out, after figment_userptr_recheck()
+ * @fresh: userptrs of the bind under way, which writes the tables when it is
+ *	executed; NULL: those of the VM
+ */
+void figment_userptr_commit(struct figment_vm *vm, struct list_head *fresh)
+{
+	struct figment_userptr *userptr, *next;
+	struct figment_vma *vma;
+
+	lockdep_assert_held_read(&vm->svm.notifier_lock);
+
+	if (fresh) {
+		list_for_each_entry(userptr, fresh, fresh_link) {
+			userptr->armed = true;
+			/* The mapping to come. */
+			atomic_inc(&userptr->mappings);
+		}
+		return;
+	}
+
+	if (list_empty(&vm->repin))
+		return;
+	guard(mutex)(&vm->pt.lock);
+	list_for_each_entry_safe(userptr, next, &vm->repin, repin_link) {
+		list_for_each_entry(vma, &userptr->vmas, link)
+			figment_userptr_walk(vma, NULL);
+		list_del_init(&userptr->repin_link);
+	}
+}
+
+/**
+ * figment_userptr_map() - Map a new mapping of a userptr.
+ * @vma: the mapping
+ * @stock: tables for it
+ *
+ * The pages are valid: notifiers are locked out, or wait for the fence of the
+ * caller.
+ */
+void figment_userptr_map(struct figment_vma *vma, struct figment_pt_stock *stock)
+{
+	figment_userptr_walk(vma, stock);
+}

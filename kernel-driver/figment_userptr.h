@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Memory of a process, mapped for the device, and the table of strategies:
+ * what to do when the kernel takes pages of it away.
+ */
+#ifndef FIGMENT_USERPTR_H
+#define FIGMENT_USERPTR_H
+
+#include <linux/atomic.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mmu_notifier.h>
+
+#include <drm/drm_gpusvm.h>
+
+struct figment_bind_op;
+struct figment_device;
+struct figment_pt_stock;
+struct figment_userptr;
+struct figment_vm;
+struct figment_vma;
+struct mm_struct;
+
+/** struct figment_strategy - What can be done about pages that are taken away. */
+struct figment_strategy {
+	/** @name: For the log. */
+	const char *name;
+	/**
+	 * @init: Begin to watch memory of current->mm. Sleeps. Returns 0 or a
+	 * negative errno, and has then undone everything.
+	 */
+	int (*init)(struct figment_userptr *userptr);
+	/**
+	 * @pin: Make the pages present and map them for DMA, if they are not.
+	 * Sleeps; called under &figment_vm.lock. Returns 0; -EFAULT, -EOPNOTSUPP,
+	 * -ENOMEM as VM_BIND says; -ERESTARTSYS.
+	 */
+	int (*pin)(struct figment_userptr *userptr);
+	/** @valid: Under the notifier lock: the pages of the last @pin are the right ones. */
+	bool (*valid)(struct figment_userptr *userptr);
+	/** @unmap_dma: The device is unplugged: drop the DMA mapping. Under &figment_vm.lock. */
+	void (*unmap_dma)(struct figment_userptr *userptr);
+	/** @fini: Stop watching and drop the pages. Sleeps; under &figment_vm.lock. */
+	void (*fini)(struct figment_userptr *userptr);
+};
+
+/** struct figment_userptr - A range of memory of a process. */
+struct figment_userptr {
+	/** @refs: Of mappings, and of the bind that brings it in. */
+	struct kref refs;
+	/** @vm: The VM; it outlives its userptrs. Constant. */
+	struct figment_vm *vm;
+	/** @start: First CPU address; constant. */
+	unsigned long start;
+	/** @size: Bytes; constant. */
+	unsigned long size;
+	/** @read_only: The device may not write; constant. */
+	bool read_only;
+
+	/**
+	 * @pages: DMA addresses. Written under &figment_vm.lock and notifier lock
+	 * (read), or notifier lock (write); read by whoever may rely on them:
+	 * under the notifier lock, or in a job whose fence the VM has.
+	 */
+	struct drm_gpusvm_pages pages;
+	/** @vmas: Mappings, by &figment_vma.link; under &figment_pt_space.lock. */
+	struct list_head vmas;
+	/** @mappings: Mappings that there are, or will be after binds under way. */
+	atomic_t mappings;
+	/**
+	 * @armed: Device page tables have it, or will have. Written under
+	 * &figment_vm.lock and notifier lock (read), read under the latter (write).
+	 */
+	bool armed;
+
+	/** @stale_link: In &figment_vm.stale. */
+	struct list_head stale_link;
+	/** @repin_link: In &figment_vm.repin. */
+	struct list_head repin_link;
+	/** @fresh_link: In the list of the bind that brings it in. */
+	struct list_head fresh_link;
+
+	/** @fence: Of the fence strategy. */
+	struct {
+		struct mmu_interval_notifier notifier;
+		/** @fence.finish: For the second pass of one notification at a time. */
+		struct mmu_interval_notifier_finish finish;
+		/** @fence.busy: @fence.finish is in use; under notifier lock (write). */
+		bool busy;
+	} fence;
+
+	/** @unsafe: Of the unsafe strategy. */
+	struct {
+		/** @unsafe.held: Pages with a reference each; constant after init. */
+		struct page **held;
+	} unsafe;
+};
+
+extern const struct figment_strategy figment_strategy_fence;
+extern const struct figment_strategy figment_strategy_unsafe;
+
+u64 figment_strategies(void);
+const struct figment_strategy *figment_strategy_find(struct figment_device *fdev, u32 strategy);
+
+struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start, u64 size,
+					       bool read_only);
+void figment_userptr_put(struct figment_userptr *userptr);
+int figment_userptr_check_memory(struct figment_userptr *userptr, struct mm_struct *mm);
+
+void figment_userptr_collect(struct figment_vm *vm);
+int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh);
+bool figment_userptr_recheck(struct figment_vm *vm, struct list_head *fresh);
+void figment_userptr_commit(struct figment_vm *vm, struct list_head *fresh);
+
+void figment_userptr_map(struct figment_vma *vma, struct figment_pt_stock *stock);
+
+#endif

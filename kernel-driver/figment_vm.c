@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Address spaces: life, death, and the locks that hold them together. What
+ * happens to mappings is in figment_bind.c; what happens when the kernel takes
+ * pages away, in figment_userptr.c and the strategies.
+ *
+ * DOC: Locking
+ *
+ * From the outside to the inside:
+ *
+ *	figment_vm.lock				mutex
+ *	  mmap_lock of the process		pages are faulted in
+ *	  dma_resv of the VM			holds the fences of its jobs
+ *	    [ memory allocation, fs_reclaim ]
+ *	      notifier lock			rwsem, figment_vm.svm.notifier_lock
+ *	        [ dma_fence_wait() ]		by notifiers, under the lock for writing
+ *	        figment_pt_space.lock		mutex
+ *	          drm_gem_object.gpuva.lock	mutex
+ *	          figment_device.tlb.lock	spinlock
+ *	        figment_queue.hw_lock		mutex
+ *	          figment_device.queues.lock	mutex
+ *	          figment_pt_space.lock		to unmap the ring of a dead queue
+ *	        figment_device.events.lock	spinlock, hard irq
+ *	          figment_queue.lock		spinlock, hard irq
+ *
+ * - The notifier lock is taken for writing by mmu notifiers, thus in reclaim:
+ *   nothing is allocated under it, nor under any lock below it. Jobs take it for
+ *   reading between the last check that their pages are still the right ones
+ *   and the moment when their fence is in the dma_resv of the VM, where the
+ *   notifier looks for it.
+ * - Below the notifier lock everything is needed to make fences signal: a bind,
+ *   a timeout, a reset. So no fence is waited for below it; only the notifier
+ *   itself waits, under the notifier lock alone. The page-table lock is not
+ *   held across that wait, as an asynchronous bind that the notifier waits for
+ *   takes it.
+ * - figment_vm.lock serialises binds and submissions of a VM. Neither notifiers
+ *   nor jobs that have been armed take it.
+ * - figment_device.objects.lock is taken before all of these, at unplug, and
+ *   alone, when a VM, a queue or a buffer comes or goes.
+ */
+#include <linux/dma-resv.h>
+#include <linux/sched/mm.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_print.h>
+#include <drm/figment_drm.h>
+
+#include "figment_bind.h"
+#include "figment_device.h"
+#include "figment_drv.h"
+#include "figment_userptr.h"
+#include "figment_vm.h"
+
+/**
+ * figment_vm_prime_lockdep() - Teach lockdep the order before it is needed.
+ *
+ * Reclaim may invalidate, invalidation takes the notifier lock and waits for
+ * fences, and with them for all that runs before a fence signals.
+ */
+void figment_vm_prime_lockdep(void)
+{
+#ifdef CONFIG_LOCKDEP
+	struct figment_pt_space pt;
+	struct dma_fence *fence = dma_fence_get_stub();
+	struct drm_gpusvm svm;
+	bool cookie;
+
+	/* Locks of the classes that VMs use: initialised in the same places. */
+	drm_gpusvm_init(&svm, "figment", NULL, 0, 0, 0, NULL, NULL, 0);
+	figment_pt_init_lock(&pt);
+
+	fs_reclaim_acquire(GFP_KERNEL);
+	down_write(&svm.notifier_lock);
+	dma_fence_wait(fence, false);
+	up_write(&svm.notifier_lock);
+	fs_reclaim_release(GFP_KERNEL);
+
+	cookie = dma_fence_begin_signalling();
+	mutex_lock(&pt.lock);
+	mutex_unlock(&pt.lock);
+	dma_fence_end_signalling(cookie);
+
+	mutex_destroy(&pt.lock);
+	drm_gpusvm_fini(&svm);
+	dma_fence_put(fence);
+#endif
+}
+
+/** figment_vm_assert_notifier() - In a notifier of the VM, with its lock. */
+void figment_vm_assert_notifier(struct figment_vm *vm)
+{
+	lockdep_assert_held_write(&vm->svm.notifier_lock);
+}
+
+/**
+ * figment_vma_free_dead() - Free mappings that are gone from tree, tables and TLB.
+ * @vm: the VM
+ * @dead: list of them, left empty
+ *
+ * Drops the last reference of userptrs and buffers: sleeps, waits for running
+ * notifiers, and so must be called with no lock held.
+ */
+void figment_vma_free_dead(struct figment_vm *vm, struct list_head *dead)
+{
+	struct figment_vma *vma, *next;
+
+	list_for_each_entry_safe(vma, next, dead, link) {
+		list_del(&vma->link);
+		if (vma->userptr)
+			figment_userptr_put(vma->userptr);
+		kfree(vma);
+	}
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+}
+
+/* --- jobs ----------------------------------------------------------------- */
+
+static int figment_vm_lock_resv(struct figment_vm *vm)
+{
+	struct dma_resv *resv = drm_gpuvm_resv(&vm->base);
+	int ret;
+
+	ret = dma_resv_lock_interruptible(resv, NULL);
+	if (ret)
+		return ret;
+	ret = dma_resv_reserve_fences(resv, 1);
+	if (ret)
+		dma_resv_unlock(resv);
+	return ret;
+}
+
+/**
+ * figment_vm_begin_job() - Make a VM fit for a job, and hold it so.
+ * @vm: the VM, locked
+ * @fresh: for a bind: the userptrs that it brings in, by @fresh_link, maybe none;
+ *	for a job of a queue: NULL, it needs all userptrs of the VM
+ * @idx: for figment_vm_end_job()
+ *
+ * On success the userptrs have their pages, the page tables say so (those of
+ * @fresh will, when the bind is executed), and no notifier can run before
+ * figment_vm_end_job(). Until then the job is armed and its fence added, and
+ * nothing is allocated.
+ *
+ * This is where userptr is told in four verbs.
+ *
+ * Return: 0; -ENODEV; -ERESTARTSYS: a signal came; -EFAULT, -EOPNOTSUPP: the
+ * memory of a userptr is not what it was; -ENOMEM.
+ */
+int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *idx)
+{
+	int ret;
+
+	lockdep_assert_held(&vm->lock);
+
+	/*
+	 * Pages can be had only without the lock that keeps them from going
+	 * away again: so get them, lock, look, and if one was lost, once more.
+	 * The kernel makes progress between two rounds, and a signal ends them.
+	 */
+	for (;;) {
+		if (vm->closed || figment_device_wedged(vm->fdev))
+			return -ENODEV;
+
+		if (!fresh)
+			figment_userptr_collect(vm);
+		ret = figment_userptr_pin(vm, fresh);
+		if (ret)
+			return ret;
+
+		ret = figment_vm_lock_resv(vm);
+		if (ret)
+			return ret;
+		down_read(&vm->svm.notifier_lock);
+
+		if (figment_userptr_recheck(vm, fresh))
+			break;
+
+		up_read(&vm->svm.notifier_lock);
+		dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+	}
+
+	if (!drm_dev_enter(&vm->fdev->drm, idx)) {
+		up_read(&vm->svm.notifier_lock);
+		dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+		return -ENODEV;
+	}
+
+	figment_userptr_commit(vm, fresh);
+	return 0;
+}
+
+/**
+ * figment_vm_add_fence() - Show the fence of a job to the notifiers.
+ * @vm: the VM, between figment_vm_begin_job() and figment_vm_end_job()
+ * @fence: fence of the armed job
+ */
+void figment_vm_add_fence(struct figment_vm *vm, struct dma_fence *fence)
+{
+	lockdep_assert_held_read(&vm->svm.notifier_lock);
+	dma_resv_add_fence(drm_gpuvm_resv(&vm->base), fence, DMA_RESV_USAGE_BOOKKEEP);
+}
+
+/** figment_vm_end_job() - Let the notifiers run again. */
+void figment_vm_end_job(struct figment_vm *vm, int idx)
+{
+	drm_dev_exit(idx);
+	up_read(&vm->svm.notifier_lock);
+	dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+}
+
+/* --- life and death ------------------------------------------------------- */
+
+static void figment_vm_gpuvm_free(struct drm_gpuvm *gpuvm)
+{
+	kfree(container_of(gpuvm, struct figment_vm, base));
+}
+
+static const struct drm_gpuvm_ops figment_vm_ops = {
+	.vm_free = figment_vm_gpuvm_free,
+	.sm_step_map = figment_bind_step_map,
+	.sm_step_remap = figment_bind_step_remap,
+	.sm_step_unmap = figment_bind_step_unmap,
+};
+
+static void figment_vm_unmap_all(struct figment_vm *vm)
+{
+	struct drm_gpuva *va, *next;
+	LIST_HEAD(dead);
+
+	mutex_lock(&vm->pt.lock);
+	drm_gpuvm_for_each_va_safe(va, next, &vm->base) {
+		struct figment_vma *vma = to_figment_vma(va);
+
+		if (va == &vm->base.kernel_alloc_node)
+			continue;
+		drm_gpuva_remove(va);
+		drm_gpuva_unlink_defer(va);
+		if (vma->userptr) {
+			list_del(&vma->link);
+			atomic_dec(&vma->userptr->mappings);
+		}
+		list_add(&vma->link, &dead);
+	}
+	mutex_unlock(&vm->pt.lock);
+
+	figment_vma_free_dead(vm, &dead);
+}
+
+static void figment_vm_free_work(struct work_struct *work)
+{
+	struct figment_vm *vm = container_of(work, struct figment_vm, free_work);
+	struct figment_device *fdev = vm->fdev;
+
+	scoped_guard(mutex, &fdev->objects.lock)
+		list_del(&vm->device_link);
+
+	drm_sched_entity_fini(&vm->bind.entity);
+	drm_sched_fini(&vm->bind.sched);
+	dma_fence_put(vm->bind.last);
+
+	figment_pt_fini(&vm->pt);
+	figment_vm_unmap_all(vm);
+	ida_free(&fdev->asids, vm->pt.asid);
+	drm_gpusvm_fini(&vm->svm);
+	mutex_destroy(&vm->pt.lock);
+	mutex_destroy(&vm->lock);
+
+	/* Fences of the bind scheduler may be asked for their names a little longer. */
+	synchronize_rcu();
+	drm_gpuvm_put(&vm->base);
+}
+
+static void figment_vm_release(struct kref *refs)
+{
+	struct figment_vm *vm = container_of(refs, struct figment_vm, refs);
+
+	/* The last one may be a bind, on the scheduler that goes away. */
+	queue_work(figment_cleanup_wq, &vm->free_work);
+}
+
+/** figment_vm_get() - Take a reference; figment_vm_put() drops it. */
+struct figment_vm *figment_vm_get(struct figment_vm *vm)
+{
+	kref_get(&vm->refs);
+	return vm;
+}
+
+/** figment_vm_put() - Drop a reference. Any context that may take a spinlock. */
+void figment_vm_put(struct figment_vm *vm)
+{
+	kref_put(&vm->refs, figment_vm_release);
+}
+
+/**
+ * figment_vm_shut() - No more binds, jobs and queues.
+ * @vm: the VM
+ */
+void figment_vm_shut(struct figment_vm *vm)
+{
+	guard(mutex)(&vm->lock);
+	vm->closed = true;
+}
+
+/**
+ * figment_vm_close() - Take the VM from the hardware; no more binds and jobs.
+ * @vm: the VM; its queues are dead
+ */
+void figment_vm_close(struct figment_vm *vm)
+{
+	figment_vm_shut(vm);
+	figment_pt_fini(&vm->pt);
+}
+
+/**
+ * figment_vm_publish_queue() - Give a queue its number, unless the VM is closed.
+ * @vm: the VM of the queue
+ * @queues: the queues of the file
+ * @id: gets the number
+ * @queue: the queue
+ *
+ * Return: 0; -ENOENT: closed meanwhile; -ENOSPC; -ENOMEM.
+ */
+int figment_vm_publish_queue(struct figment_vm *vm, struct xarray *queues, u32 *id,
+			     struct figment_queue *queue)
+{
+	int ret;
+
+	guard(mutex)(&vm->lock);
+	if (vm->closed)
+		return -ENOENT;
+	ret = xa_alloc(queues, id, queue, FIGMENT_ID_LIMIT, GFP_KERNEL_ACCOUNT);
+	return ret == -EBUSY ? -ENOSPC : ret;
+}
+
+/**
+ * figment_vm_unplug() - Free all that was allocated or mapped for DMA.
+ * @vm: the VM; the device is quiet and unplugged
+ */
+void figment_vm_unplug(struct figment_vm *vm)
+{
+	struct figment_vma *vma;
+	struct drm_gpuva *va;
+
+	figment_vm_close(vm);
+
+	guard(mutex)(&vm->lock);
+	/* The tree changes only by binds that are under way; none follows. */
+	drm_sched_wqueue_stop(&vm->bind.sched);
+	drm_gpuvm_for_each_va(va, &vm->base) {
+		if (va == &vm->base.kernel_alloc_node)
+			continue;
+		vma = to_figment_vma(va);
+		if (vma->userptr)
+			vm->strategy->unmap_dma(vma->userptr);
+	}
+	drm_sched_wqueue_start(&vm->bind.sched);
+}
+
+static int figment_vm_alloc_asid(struct figment_device *fdev)
+{
+	int asid = ida_alloc_max(&fdev->asids, fdev->info.asids - 1, GFP_KERNEL);
+
+	if (asid == -ENOSPC) {
+		/* One may be on its way back. */
+		flush_workqueue(figment_cleanup_wq);
+		asid = ida_alloc_max(&fdev->asids, fdev->info.asids - 1, GFP_KERNEL);
+	}
+	return asid;
+}
+
+static int figment_vm_init_bind(struct figment_vm *vm)
+{
+	struct drm_sched_init_args args = {
+		.ops = &figment_bind_sched_ops,
+		.submit_wq = vm->fdev->bind_wq,
+		.num_rqs = 1,
+		.credit_limit = 1,
+		.timeout = MAX_SCHEDULE_TIMEOUT,
+		.name = "figment-bind",
+		.dev = vm->fdev->drm.dev,
+	};
+	struct drm_gpu_scheduler *sched = &vm->bind.sched;
+	int ret;
+
+	ret = drm_sched_init(sched, &args);
+	if (ret)
+		return ret;
+	ret = drm_sched_entity_init(&vm->bind.entity, DRM_SCHED_PRIORITY_KERNEL, &sched, 1, NULL);
+	if (ret)
+		drm_sched_fini(sched);
+	return ret;
+}
+
+/**
+ * figment_vm_create() - Make an address space.
+ * @fdev: the device; the caller is inside drm_dev_enter()
+ * @strategy: enum drm_figment_strategy
+ *
+ * Return: the VM with one reference, or an ERR_PTR as
+ * DRM_IOCTL_FIGMENT_VM_CREATE has it.
+ */
+struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
+{
+	const struct figment_strategy *ops = figment_strategy_find(fdev, strategy);
+	struct drm_gem_object *resv;
+	struct figment_vm *vm;
+	int asid, ret;
+
+	if (IS_ERR(ops))
+		return ERR_CAST(ops);
+
+	vm = kzalloc_obj(*vm, GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&vm->refs);
+	vm->fdev = fdev;
+	vm->strategy = ops;
+	INIT_LIST_HEAD(&vm->stale);
+	INIT_LIST_HEAD(&vm->repin);
+	INIT_WORK(&vm->free_work, figment_vm_free_work);
+	mutex_init(&vm->lock);
+
+	/* In simple mode: for the page helpers, and for the lock. */
+	ret = drm_gpusvm_init(&vm->svm, "figment", NULL, 0, 0, 0, NULL, NULL, 0);
+	if (ret)
+		goto free_vm;
+
+	asid = figment_vm_alloc_asid(fdev);
+	if (asid < 0) {
+		ret = asid;
+		goto fini_svm;
+	}
+	ret = figment_pt_init(&vm->pt, fdev, asid);
+	if (ret)
+		goto free_asid;
+
+	ret = figment_vm_init_bind(vm);
+	if (ret)
+		goto fini_pt;
+
+	resv = drm_gpuvm_resv_object_alloc(&fdev->drm);
+	if (!resv) {
+		ret = -ENOMEM;
+		goto fini_bind;
+	}
+	drm_gpuvm_init(&vm->base, "figment", DRM_GPUVM_IMMEDIATE_MODE, &fdev->drm, resv,
+		       0, BIT_ULL(FIGMENT_VA_BITS),
+		       FIGMENT_VA_END, BIT_ULL(FIGMENT_VA_BITS) - FIGMENT_VA_END,
+		       &figment_vm_ops);
+	/* The VM holds it from now on. */
+	drm_gem_object_put(resv);
+
+	scoped_guard(mutex, &fdev->objects.lock)
+		list_add_tail(&vm->device_link, &fdev->objects.vms);
+	return vm;
+
+fini_bind:
+	drm_sched_entity_fini(&vm->bind.entity);
+	drm_sched_fini(&vm->bind.sched);
+fini_pt:
+	figment_pt_fini(&vm->pt);
+free_asid:
+	ida_free(&fdev->asids, asid);
+fini_svm:
+	drm_gpusvm_fini(&vm->svm);
+free_vm:
+	mutex_destroy(&vm->lock);
+	kfree(vm);
+	return ERR_PTR(ret);
+}
