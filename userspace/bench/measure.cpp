@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "measure.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <format>
+#include <random>
+#include <stdexcept>
+
+#include "figment/buffer.h"
+#include "figment/command_list.h"
+#include "figment/error.h"
+#include "figment/queue.h"
+#include "statistics.h"
+
+namespace figment::bench {
+namespace {
+
+constexpr unsigned kWarmUp = 20;
+constexpr auto kStuck = std::chrono::seconds(120);
+
+void finish(const Fence& fence) {
+  if (!fence.wait(after(kStuck))) throw std::runtime_error("a job did not end");
+  if (const int error = fence.result().value_or(EBUSY)) figment::fail(error, "a job");
+}
+
+}  // namespace
+
+std::vector<double> empty_job_us(const Device& device, unsigned samples) {
+  Vm vm = device.vm();
+  Queue queue = vm.queue();
+  const Syncobj end = device.syncobj();
+  const auto round_trip = [&] {
+    queue.submit({.at = GpuVa{}, .signal = {end.binary()}});
+    if (!end.wait(after(kStuck))) throw std::runtime_error("an empty job did not end");
+  };
+  for (unsigned n = 0; n < kWarmUp; ++n) round_trip();
+  std::vector<double> us(samples);
+  std::ranges::generate(us, [&] { return microseconds_of(round_trip); });
+  return us;
+}
+
+DiskReads disk_read_us(const std::string& disk, unsigned samples) {
+  const UniqueFd fd(::open(disk.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+  if (!fd) return {.why_not = std::format("{}: {}", disk, std::strerror(errno))};
+  std::uint64_t bytes = 0;
+  if (::ioctl(fd.get(), BLKGETSIZE64, &bytes) != 0 || bytes < kPageBytes) {
+    return {.why_not = std::format("{} has no size", disk)};
+  }
+  const Mapping block = anonymous_memory(kPageBytes);
+  std::mt19937_64 random(1);
+  const auto read = [&] {
+    const auto at = random() % (bytes / kPageBytes) * kPageBytes;
+    const ssize_t got = ::pread(fd.get(), block.bytes().data(), kPageBytes, static_cast<off_t>(at));
+    if (got != static_cast<ssize_t>(kPageBytes)) {
+      figment::fail(got < 0 ? errno : EIO, std::format("reading {} at {}", disk, at));
+    }
+  };
+  for (unsigned n = 0; n < kWarmUp; ++n) read();
+  std::vector<double> us(samples);
+  std::ranges::generate(us, [&] { return microseconds_of(read); });
+  return {.us = std::move(us)};
+}
+
+std::vector<double> copy_bytes_per_second(const Device& device, Placement to, std::uint64_t bytes,
+                                          unsigned samples) {
+  // A job moves at least this much, in at most so many packets.
+  constexpr std::uint64_t kJobBytes = 32_MiB;
+  constexpr std::uint64_t kCopiesMax = 2048;
+  constexpr GpuVa kFrom{0x1'0000'0000}, kTo{0x2'0000'0000}, kCommands{0x3'0000'0000};
+
+  Vm vm = device.vm();
+  Queue queue = vm.queue();
+  const Buffer source = device.buffer({.bytes = bytes});
+  const Buffer target = device.buffer({.bytes = bytes, .placement = to});
+  const std::uint64_t copies = std::clamp<std::uint64_t>(kJobBytes / bytes, 1, kCopiesMax);
+  CommandList list;
+  for (std::uint64_t n = 0; n < copies; ++n) {
+    list.copy({.to = kTo, .from = kFrom, .bytes = bytes});
+  }
+  const Buffer commands = device.buffer({.bytes = list.bytes()});
+  list.write_to(commands.map().bytes());
+  vm.bind({.ops = {Map{.at = kFrom, .buffer = source}, Map{.at = kTo, .buffer = target},
+                   Map{.at = kCommands, .buffer = commands}}});
+
+  const Mapping from = source.map();
+  std::mt19937_64 random(bytes);
+  std::ranges::generate(from.as<std::uint64_t>(), random);
+  const auto job = [&] { finish(queue.run({.at = kCommands, .bytes = list.bytes()})); };
+  job();
+  if (std::memcmp(from.bytes().data(), target.map().bytes().data(), bytes) != 0) {
+    throw std::runtime_error(std::format("a COPY of {} bytes did not copy", bytes));
+  }
+  std::vector<double> rates(samples);
+  std::ranges::generate(
+      rates, [&] { return static_cast<double>(copies * bytes) / (microseconds_of(job) * 1e-6); });
+  return rates;
+}
+
+std::vector<double> fork_us(const Device& device, std::uint64_t touched, unsigned samples) {
+  Vm vm = device.vm();
+  const Mapping memory = anonymous_memory(touched);
+  const auto touch = [&] {
+    for (std::uint64_t at = 0; at < touched; at += kPageBytes) memory.bytes()[at] ^= std::byte{1};
+  };
+  touch();
+  const Userptr userptr = vm.userptr({.at = GpuVa{0x1'0000'0000}, .memory = memory.bytes()});
+  std::vector<double> us(samples);
+  std::ranges::generate(us, [&] {
+    pid_t child = -1;
+    const double took = microseconds_of([&] {
+      child = ::fork();
+      if (child == 0) ::_exit(0);
+    });
+    if (child < 0) figment::fail(errno, "fork");
+    int status = 0;
+    if (::waitpid(child, &status, 0) != child || status != 0) {
+      throw std::runtime_error("a child did not end well");
+    }
+    touch();
+    return took;
+  });
+  return us;
+}
+
+}  // namespace figment::bench

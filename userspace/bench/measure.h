@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//
+// The measurements of figment-bench, each a function that makes what it needs,
+// warms up, and returns a series of samples. Statistics and printing are elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "figment/device.h"
+#include "figment/types.h"
+
+namespace figment::bench {
+
+/// Microseconds per round trip: SUBMIT of an empty job to the return of the wait for its
+/// fence.
+[[nodiscard]] std::vector<double> empty_job_us(const Device& device, unsigned samples);
+
+/// Microseconds per 4 KiB read with O_DIRECT of `disk`, at pseudo-random places: the
+/// round trip of a device that QEMU itself brings. Nothing, and a reason, when there is
+/// no such disk.
+struct DiskReads {
+  std::vector<double> us;
+  std::string why_not;
+};
+[[nodiscard]] DiskReads disk_read_us(const std::string& disk, unsigned samples);
+
+/// Bytes per second of one COPY of `bytes`, from system memory to `to`. Each sample is a
+/// job of enough copies that the round trip is small beside them; checks the copy.
+[[nodiscard]] std::vector<double> copy_bytes_per_second(const Device& device, Placement to,
+                                                        std::uint64_t bytes, unsigned samples);
+
+/// Microseconds of fork() of this process with `touched` bytes of anonymous memory
+/// mapped into an idle GPU. The child leaves at once.
+[[nodiscard]] std::vector<double> fork_us(const Device& device, std::uint64_t touched,
+                                          unsigned samples);
+
+}  // namespace figment::bench

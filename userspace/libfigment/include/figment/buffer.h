@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+//
+// Memory that the driver owns: a Buffer in system memory or VRAM, and Mapping, its
+// view for the CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "figment/handle.h"
+#include "figment/types.h"
+
+namespace figment {
+
+struct BufferConfig {
+  std::uint64_t bytes = kPageBytes;
+  Placement placement = Placement::system;
+};
+
+/// CPU addresses of a buffer (or of anything that was mmap()ed); unmapped with its owner.
+class Mapping {
+ public:
+  explicit Mapping(std::span<std::byte> bytes) : bytes_(bytes) {}
+  Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Mapping();
+
+  [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
+  /// The same memory as elements; what does not fill an element is left out.
+  template <typename T>
+  [[nodiscard]] std::span<T> as() const {
+    return {reinterpret_cast<T*>(bytes_.data()), bytes_.size() / sizeof(T)};
+  }
+
+ private:
+  std::span<std::byte> bytes_;
+};
+
+class Buffer {
+ public:
+  /// As called by Device::buffer(). Contents are zero.
+  static Buffer create(DeviceFile file, const BufferConfig& config);
+
+  [[nodiscard]] std::uint32_t handle() const { return handle_.number(); }
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] Mapping map() const;
+
+ private:
+  Buffer(Handle<gem_close> handle, std::uint64_t bytes)
+      : handle_(std::move(handle)), bytes_(bytes) {}
+
+  Handle<gem_close> handle_;
+  std::uint64_t bytes_;
+};
+
+/// Zeroed anonymous memory of this process, at an address that is a multiple of
+/// `alignment` (a power of two, at least a page). Not a GPU object: what a userptr
+/// is made of.
+[[nodiscard]] Mapping anonymous_memory(std::uint64_t bytes, std::uint64_t alignment = kPageBytes);
+
+}  // namespace figment

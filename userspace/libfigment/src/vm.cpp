@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "figment/vm.h"
+
+#include "figment/error.h"
+#include "figment/queue.h"
+#include "sync_array.h"
+
+namespace figment {
+namespace {
+
+std::uint32_t flags_of(Access access) {
+  return access == Access::read_only ? DRM_FIGMENT_BIND_READONLY : 0;
+}
+
+drm_figment_bind_op encode(const Map& map) {
+  drm_figment_bind_op op = {};
+  op.kind = DRM_FIGMENT_BIND_MAP;
+  op.flags = flags_of(map.access);
+  op.handle = map.buffer.handle();
+  op.address = map.at.value;
+  op.size = map.bytes ? map.bytes : map.buffer.bytes() - map.offset;
+  op.offset = map.offset;
+  return op;
+}
+
+drm_figment_bind_op encode(const MapUserptr& map) {
+  drm_figment_bind_op op = {};
+  op.kind = DRM_FIGMENT_BIND_MAP_USERPTR;
+  op.flags = flags_of(map.access);
+  op.address = map.at.value;
+  op.size = map.memory.size();
+  op.offset = reinterpret_cast<std::uint64_t>(map.memory.data());
+  return op;
+}
+
+drm_figment_bind_op encode(const Unmap& unmap) {
+  drm_figment_bind_op op = {};
+  op.kind = DRM_FIGMENT_BIND_UNMAP;
+  op.address = unmap.at.value;
+  op.size = unmap.bytes;
+  return op;
+}
+
+void bind_one(int fd, std::uint32_t vm, drm_figment_bind_op op) {
+  drm_figment_vm_bind request = {};
+  request.vm_id = vm;
+  request.ops = {sizeof(op), 1, reinterpret_cast<std::uint64_t>(&op)};
+  call(fd, DRM_IOCTL_FIGMENT_VM_BIND, request);
+}
+
+}  // namespace
+
+Userptr::Userptr(DeviceFile file, std::uint32_t vm, const MapUserptr& map)
+    : file_(std::move(file)), vm_(vm), map_(map) {
+  rebind();
+}
+
+void Userptr::rebind() {
+  bind_one(file_->get(), vm_, encode(map_));
+}
+
+Userptr::~Userptr() {
+  if (!file_) return;
+  try {
+    bind_one(file_->get(), vm_, encode(Unmap{.at = map_.at, .bytes = map_.memory.size()}));
+  } catch (const std::exception&) {
+    // The Vm has gone first, or the device has: either way nothing is mapped any more.
+  }
+}
+
+Vm Vm::create(DeviceFile file, const VmConfig& config) {
+  drm_figment_vm_create request = {};
+  request.strategy = static_cast<std::uint32_t>(config.strategy);
+  call(file->get(), DRM_IOCTL_FIGMENT_VM_CREATE, request);
+  return Vm(Handle<vm_destroy>(std::move(file), request.id));
+}
+
+void Vm::bind(const BindRequest& bind) {
+  std::vector<drm_figment_bind_op> ops;
+  for (const auto& op : bind.ops) {
+    ops.push_back(std::visit([](const auto& one) { return encode(one); }, op));
+  }
+  const auto syncs = sync_array(bind.wait, bind.signal);
+  drm_figment_vm_bind request = {};
+  request.vm_id = id();
+  request.flags = bind.async || !syncs.empty() ? DRM_FIGMENT_VM_BIND_ASYNC : 0;
+  request.ops = array_of(ops);
+  request.syncs = array_of(syncs);
+  call(handle_.fd(), DRM_IOCTL_FIGMENT_VM_BIND, request);
+}
+
+Queue Vm::queue(const QueueConfig& config) {
+  return Queue::create(handle_.file(), id(), config);
+}
+Queue Vm::queue() {
+  return queue(QueueConfig{});
+}
+
+}  // namespace figment

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include "process.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstring>
+#include <format>
+
+namespace figment::stress {
+
+void die_with_parent() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+bool has_ended(pid_t child) {
+  siginfo_t info = {};
+  return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == child;
+}
+
+std::optional<std::string> reap(pid_t child, Deadline deadline) {
+  int status = 0;
+  pid_t reaped = 0;
+  const bool ended = poll_until(
+      [&] {
+        reaped = ::waitpid(child, &status, WNOHANG);
+        return reaped != 0 && !(reaped < 0 && errno == EINTR);
+      },
+      deadline);
+  if (!ended) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+    return "did not end and was killed";
+  }
+  if (reaped < 0) return std::format("cannot be waited for: {}", std::strerror(errno));
+  if (WIFSIGNALED(status)) {
+    return std::format("died of signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
+  }
+  if (WEXITSTATUS(status) != 0) return std::format("left with status {}", WEXITSTATUS(status));
+  return std::nullopt;
+}
+
+}  // namespace figment::stress

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#include "stamper.h"
+
+#include <algorithm>
+#include <format>
+#include <stdexcept>
+
+namespace figment::stress {
+namespace {
+
+/// Nothing that works takes this long, however slow the machine.
+constexpr auto kStuck = std::chrono::seconds(120);
+
+std::uint64_t whole_pages(std::uint64_t bytes) {
+  return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+}  // namespace
+
+Stamper::Stamper(const Device& device, Vm& vm, const Config& config, WorkerShared& shared)
+    : config_(config),
+      fd_(device.fd()),
+      shared_(shared),
+      slot_bytes_(whole_pages(std::uint64_t{config.layout.pages} * sizeof(figment_packet_fill) +
+                              sizeof(figment_packet_spin))),
+      commands_(device.buffer({.bytes = slot_bytes_ * kDepth * config.layout.queues})),
+      commands_view_(commands_.map()) {
+  vm.map({.at = config_.commands, .buffer = commands_});
+  for (unsigned n = 0; n < config_.layout.queues; ++n) {
+    lanes_.push_back({vm.queue(), device.syncobj()});
+  }
+  measure();
+  thread_ = std::thread(&Stamper::run, this);
+}
+
+Stamper::~Stamper() {
+  {
+    const std::lock_guard lock(mutex_);
+    wish_ = Wish::stop;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+GpuVa Stamper::slot(unsigned queue, Sequence n) const {
+  return config_.commands + slot_bytes_ * (queue * kDepth + n % kDepth);
+}
+
+void Stamper::write_job(unsigned queue, Sequence n) {
+  const auto& layout = config_.layout;
+  const std::uint32_t first = layout.slice_of_job(n);
+  const std::uint32_t stamps = (layout.pages - first + layout.slices - 1) / layout.slices;
+  list_.clear();
+  std::uint32_t page = first;
+  for (std::uint32_t stamp = 0; stamp < stamps; ++stamp, page += layout.slices) {
+    if (stamp == stamps / 2 && spin_.count() > 0) list_.spin(spin_);
+    list_.fill({.at = config_.range + layout.run(page, queue) * sizeof(Word),
+                .bytes = layout.run_words * sizeof(Word),
+                .value = oracle::gpu_stamp(queue, page, n)});
+  }
+  list_.write_to(commands_view_.bytes().subspan(slot(queue, n).value - config_.commands.value));
+}
+
+void Stamper::submit(unsigned queue) {
+  auto& progress = shared_.progress[queue];
+  const Sequence n = progress.submitted.load(std::memory_order_relaxed) + 1;
+  write_job(queue, n);
+  // Before the ioctl: no word may hold a stamp that is not counted yet.
+  progress.submitted.store(n, std::memory_order_seq_cst);
+  lanes_[queue].queue.submit(
+      {.at = slot(queue, n), .bytes = list_.bytes(), .signal = {lanes_[queue].ends.at(n)}});
+}
+
+void Stamper::collect() {
+  std::vector<SyncPoint> next;
+  for (unsigned queue = 0; queue < lanes_.size(); ++queue) {
+    const auto& progress = shared_.progress[queue];
+    const Sequence completed = progress.completed.load(std::memory_order_relaxed);
+    if (completed != progress.submitted.load(std::memory_order_relaxed)) {
+      next.push_back(lanes_[queue].ends.at(completed + 1));
+    }
+  }
+  if (next.empty()) return;
+  if (!wait(fd_, next, after(kStuck), WaitFor::any)) {
+    throw std::runtime_error(std::format("no job has ended within {}", kStuck));
+  }
+  for (unsigned queue = 0; queue < lanes_.size(); ++queue) {
+    shared_.progress[queue].completed.store(static_cast<Sequence>(lanes_[queue].ends.query()),
+                                            std::memory_order_seq_cst);
+  }
+}
+
+bool Stamper::idle() const {
+  return std::ranges::all_of(std::span(shared_.progress).first(lanes_.size()), [](const auto& one) {
+    return one.completed.load() == one.submitted.load();
+  });
+}
+
+void Stamper::measure() {
+  config_.layout.slices = 1;
+  auto best = std::chrono::nanoseconds::max();
+  for (int run = 0; run < 3; ++run) {
+    const auto start = Clock::now();
+    submit(0);
+    collect();
+    best = std::min<std::chrono::nanoseconds>(best, Clock::now() - start);
+  }
+  const auto wanted = config_.job_time;
+  if (best < wanted) {
+    spin_ = wanted - best;
+  } else {
+    config_.layout.slices = std::min<std::uint32_t>(
+        config_.layout.pages, static_cast<std::uint32_t>((best + wanted / 2) / wanted));
+  }
+}
+
+void Stamper::resume() {
+  const std::lock_guard lock(mutex_);
+  wish_ = Wish::stamp;
+  paused_ = false;
+  changed_.notify_all();
+}
+
+void Stamper::pause() {
+  std::unique_lock lock(mutex_);
+  wish_ = Wish::pause;
+  changed_.wait(lock, [&] { return paused_ || dead_; });
+}
+
+std::uint64_t Stamper::failed_jobs() const {
+  std::uint64_t failed = 0;
+  for (const auto& lane : lanes_) failed += lane.queue.query().errors;
+  return failed;
+}
+
+void Stamper::loop() {
+  for (;;) {
+    Wish wish;
+    {
+      std::unique_lock lock(mutex_);
+      if (wish_ != Wish::stamp && idle()) {
+        paused_ = true;
+        changed_.notify_all();
+        if (wish_ == Wish::stop) return;
+        changed_.wait(lock, [&] { return wish_ != Wish::pause; });
+        continue;
+      }
+      wish = wish_;
+    }
+    for (unsigned queue = 0; wish == Wish::stamp && queue < lanes_.size(); ++queue) {
+      const auto& progress = shared_.progress[queue];
+      while (progress.submitted.load() - progress.completed.load() < kDepth) submit(queue);
+    }
+    collect();
+  }
+}
+
+void Stamper::run() {
+  try {
+    loop();
+  } catch (const std::exception& error) {
+    shared_.failure.set(error.what());
+    const std::lock_guard lock(mutex_);
+    dead_ = true;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace figment::stress

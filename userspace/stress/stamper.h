@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+//
+// Stamper keeps the GPU writing: a thread of its own that hands job after job to
+// each of its queues, so that there are always at least two in flight, and
+// publishes how far they have come. Job n of a queue writes gpu_stamp(queue, page, n)
+// into the queue's run of each page of slice n % slices.
+//
+// It can be paused: pause() returns when nothing is in flight, and the thread stays,
+// so that a process with an idle GPU is otherwise the same process.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "figment/buffer.h"
+#include "figment/command_list.h"
+#include "figment/device.h"
+#include "figment/queue.h"
+#include "layout.h"
+#include "shared.h"
+
+namespace figment::stress {
+
+class Stamper {
+ public:
+  struct Config {
+    GpuVa range;     // where the stress range is mapped
+    GpuVa commands;  // where the stamper may map its command buffers
+    oracle::Layout layout;
+    std::chrono::nanoseconds job_time = std::chrono::milliseconds(1);
+  };
+
+  /// Measures the device, to choose layout().slices so that a job takes about
+  /// job_time. Stamps of that are left in the range. Starts paused.
+  Stamper(const Device& device, Vm& vm, const Config& config, WorkerShared& shared);
+  Stamper(const Stamper&) = delete;
+  Stamper& operator=(const Stamper&) = delete;
+  /// Waits for what is in flight.
+  ~Stamper();
+
+  [[nodiscard]] const oracle::Layout& layout() const { return config_.layout; }
+
+  void resume();
+  void pause();
+
+  /// Jobs of all queues that have ended with an error.
+  [[nodiscard]] std::uint64_t failed_jobs() const;
+  [[nodiscard]] QueueState state(unsigned queue) const { return lanes_[queue].queue.query(); }
+
+ private:
+  struct Lane {
+    Queue queue;
+    Syncobj ends;  // timeline: point n is the end of job n
+  };
+
+  /// Jobs in flight per queue. When one ends there are still two while the next is made.
+  static constexpr unsigned kDepth = 3;
+
+  [[nodiscard]] GpuVa slot(unsigned queue, Sequence n) const;
+  void write_job(unsigned queue, Sequence n);
+  void submit(unsigned queue);
+  void collect();
+  void measure();
+  void loop();
+  void run();
+  [[nodiscard]] bool idle() const;
+
+  Config config_;
+  int fd_;
+  WorkerShared& shared_;
+  std::uint64_t slot_bytes_;
+  Buffer commands_;
+  Mapping commands_view_;
+  std::vector<Lane> lanes_;
+  std::chrono::nanoseconds spin_{0};  // in the middle of a job, to fill job_time
+  CommandList list_;
+
+  enum class Wish { pause, stamp, stop };
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Wish wish_ = Wish::pause;  // guarded by mutex_
+  bool paused_ = true;       // guarded by mutex_
+  bool dead_ = false;        // guarded by mutex_: the thread has failed and gone
+  std::thread thread_;
+};
+
+}  // namespace figment::stress

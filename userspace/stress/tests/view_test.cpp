@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+//
+// The checks on memory, with this process in the place of the GPU: what each rule
+// accepts, and that it finds each kind of damage.
+#include "view.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+namespace figment::stress {
+namespace {
+
+class ViewOf : public testing::Test {
+ protected:
+  /// What job `n` of `queue` does on the device.
+  void stamp(std::uint32_t queue, Sequence n) {
+    for (std::uint32_t page = layout_.slice_of_job(n); page < layout_.pages;
+         page += layout_.slices) {
+      stamp_page(queue, page, n);
+    }
+  }
+  void stamp_page(std::uint32_t queue, std::uint32_t page, Sequence n) {
+    const auto first = layout_.run(page, queue);
+    for (auto word = first; word < first + layout_.run_words; ++word) {
+      memory_[word] = oracle::gpu_stamp(queue, page, n);
+    }
+  }
+  void submitted(std::uint32_t queue, Sequence n) { shared_->progress[queue].submitted = n; }
+  void completed(std::uint32_t queue, Sequence n) { shared_->progress[queue].completed = n; }
+  /// Jobs 1 .. n of both queues, done.
+  void run_jobs(Sequence n) {
+    for (const std::uint32_t queue : {0u, 1u}) {
+      for (Sequence job = 1; job <= n; ++job) stamp(queue, job);
+      submitted(queue, n);
+      completed(queue, n);
+    }
+  }
+  std::uint64_t corrupt() const { return shared_->corrupt_words; }
+
+  const oracle::Layout layout_{.pages = 12, .queues = 2, .run_words = 4, .slices = 3};
+  std::vector<Word> memory_ = std::vector<Word>(12 * oracle::kWordsPerPage);
+  std::unique_ptr<WorkerShared> shared_ = std::make_unique<WorkerShared>();
+  View view_{memory_, layout_, *shared_, 1};
+};
+
+TEST_F(ViewOf, nothing_is_right) {
+  view_.check_live();
+  view_.check_idle();
+  EXPECT_EQ(corrupt(), 0u);
+  EXPECT_EQ(shared_->gpu_words, 2 * layout_.gpu_words());
+}
+
+TEST_F(ViewOf, finished_jobs_are_right) {
+  run_jobs(7);
+  view_.check_live();
+  view_.check_idle();
+  EXPECT_EQ(corrupt(), 0u) << shared_->corruption.get();
+}
+
+TEST_F(ViewOf, a_job_in_flight_may_have_written_or_not) {
+  run_jobs(6);
+  submitted(0, 8);
+  stamp_page(0, layout_.slice_of_job(7), 7);  // one of its pages
+  view_.check_live();
+  EXPECT_EQ(corrupt(), 0u) << shared_->corruption.get();
+}
+
+TEST_F(ViewOf, a_write_that_went_elsewhere_is_lost) {
+  run_jobs(6);
+  stamp_page(1, 5, 2);  // as if job 5 had written into somebody else's copy of the page
+  view_.check_live();
+  EXPECT_EQ(corrupt(), layout_.run_words);
+  EXPECT_NE(shared_->corruption.get().find("lost write"), std::string::npos);
+}
+
+TEST_F(ViewOf, one_foreign_word_is_found) {
+  run_jobs(6);
+  memory_[layout_.run(4, 0) + 3] ^= Word{1} << 40;
+  view_.check_live();
+  EXPECT_EQ(corrupt(), 1u);
+}
+
+TEST_F(ViewOf, marks_of_somebody_else_are_found) {
+  View child = view_;
+  child.become(1);
+  child.write_marks(0, 50);  // in the same memory: as if fork() had not separated them
+  child.check_marks();
+  EXPECT_EQ(corrupt(), 0u);
+  view_.check_marks();
+  EXPECT_EQ(corrupt(), layout_.pages / 2 * layout_.run_words);
+}
+
+TEST_F(ViewOf, a_word_of_nobody_that_is_written_is_found) {
+  std::vector<bool> owned(memory_.size());
+  for (std::uint32_t owner = 0; owner < layout_.owners(); ++owner) {
+    for (unsigned n = 0; n < layout_.run_words; ++n) owned[layout_.run(0, owner) + n] = true;
+  }
+  const auto nobodys = std::ranges::find(owned, false) - owned.begin();
+  memory_[static_cast<std::size_t>(nobodys)] = 1;
+  view_.check_live();
+  EXPECT_EQ(corrupt(), 0u);
+  view_.check_idle();
+  EXPECT_EQ(corrupt(), 1u);
+}
+
+TEST_F(ViewOf, child_accepts_what_was_possible_at_fork) {
+  run_jobs(6);
+  view_.remember_completed();
+  submitted(0, 8);
+  stamp(0, 7);
+  view_.remember_submitted();
+  view_.check_inherited();
+  view_.check_frozen();
+  EXPECT_EQ(corrupt(), 0u) << shared_->corruption.get();
+}
+
+TEST_F(ViewOf, child_finds_a_stamp_of_a_later_job) {
+  run_jobs(6);
+  view_.remember_completed();
+  view_.remember_submitted();
+  stamp_page(0, layout_.slice_of_job(7), 7);
+  view_.check_inherited();
+  EXPECT_EQ(corrupt(), layout_.run_words);
+}
+
+TEST_F(ViewOf, child_finds_a_missing_stamp_of_an_earlier_job) {
+  run_jobs(6);
+  view_.remember_completed();
+  view_.remember_submitted();
+  stamp_page(0, 3, 3);  // job 6 wrote this page, and its fence had signalled before fork()
+  view_.check_inherited();
+  EXPECT_EQ(corrupt(), layout_.run_words);
+}
+
+TEST_F(ViewOf, child_finds_each_change_once) {
+  run_jobs(6);
+  view_.remember_completed();
+  submitted(0, 9);
+  view_.remember_submitted();
+  view_.check_inherited();
+  stamp_page(0, 0, 9);  // possible at fork, but it has come later
+  view_.check_frozen();
+  EXPECT_EQ(corrupt(), layout_.run_words);
+  view_.check_frozen();
+  EXPECT_EQ(corrupt(), layout_.run_words);
+}
+
+TEST_F(ViewOf, restored_memory_is_right_again) {
+  run_jobs(6);
+  memory_[17] ^= 1;
+  memory_[layout_.run(2, 1)] = 99;
+  view_.restore();
+  view_.check_idle();
+  EXPECT_EQ(corrupt(), 0u) << shared_->corruption.get();
+  stamp(0, 7);
+  submitted(0, 7);
+  completed(0, 7);
+  view_.check_idle();
+  EXPECT_EQ(corrupt(), 0u) << shared_->corruption.get();
+}
+
+}  // namespace
+}  // namespace figment::stress
