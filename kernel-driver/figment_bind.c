@@ -177,8 +177,11 @@ static int figment_bind_plan(struct figment_bind *bind, struct drm_file *file,
 
 	for (i = 0; i < array->count; i++) {
 		ret = figment_bind_check(&in[i]);
-		if (ret)
+		if (ret) {
+			drm_dbg_driver(&bind->vm->fdev->drm, "VM_BIND: operation %u is malformed\n",
+				       i);
 			goto free_in;
+		}
 	}
 
 	ret = -ENOMEM;
