@@ -177,8 +177,11 @@ static int figment_bind_plan(struct figment_bind *bind, struct drm_file *file,
 
 	for (i = 0; i < array->count; i++) {
 		ret = figment_bind_check(&in[i]);
-		if (ret)
+		if (ret) {
+			drm_dbg_driver(&bind->vm->fdev->drm, "VM_BIND: operation %u is malformed\n",
+				       i);
 			goto free_in;
+		}
 	}
 
 	ret = -ENOMEM;
@@ -257,6 +260,8 @@ static struct figment_vma *figment_bind_take_vma(struct figment_bind *bind,
 	struct figment_vma *vma = NULL;
 	unsigned int i;
 
+	lockdep_assert_held(&bind->vm->pt.lock);
+
 	for (i = 0; i < ARRAY_SIZE(op->spare) && !vma; i++)
 		vma = xchg(&op->spare[i], NULL);
 
@@ -287,6 +292,8 @@ static void figment_bind_link(struct figment_vma *vma, struct drm_gpuvm_bo *vm_b
 
 static void figment_bind_bury(struct figment_bind *bind, struct figment_vma *vma)
 {
+	lockdep_assert_held(&bind->vm->pt.lock);
+
 	drm_gpuva_unlink_defer(&vma->base);
 	if (vma->userptr) {
 		list_del(&vma->link);

@@ -21,6 +21,9 @@
 #include "figment_bo.h"
 #include "figment_device.h"
 
+/* Bytes of VRAM that a fault maps at most. */
+#define FIGMENT_FAULT_AROUND	SZ_256K
+
 static void figment_bo_track(struct figment_bo *bo)
 {
 	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
@@ -101,6 +104,7 @@ static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
 	u64 offset = (u64)(vmf->pgoff - drm_vma_node_start(&obj->vma_node)) << PAGE_SHIFT;
 	struct gpu_buddy_block *block;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
+	unsigned long address, end;
 	int idx;
 
 	/* After an unplug there is nothing that could be shown. */
@@ -109,14 +113,26 @@ static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
 
 	list_for_each_entry(block, &bo->blocks, link) {
 		u64 bytes = gpu_buddy_block_size(&fdev->vram.mm, block);
+		u64 pfn;
 
-		if (offset < bytes) {
-			u64 at = gpu_buddy_block_offset(block) + offset;
-
-			ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(fdev->vram.base + at));
-			break;
+		if (offset >= bytes) {
+			offset -= bytes;
+			continue;
 		}
-		offset -= bytes;
+
+		/* The page, and what follows: it is as good as asked for. */
+		pfn = PHYS_PFN(fdev->vram.base + gpu_buddy_block_offset(block) + offset);
+		end = min3(vmf->address + min(bytes - offset, (u64)FIGMENT_FAULT_AROUND),
+			   ALIGN(vmf->address + 1, FIGMENT_FAULT_AROUND), vma->vm_end);
+		for (address = vmf->address; address < end; address += PAGE_SIZE) {
+			vm_fault_t err = vmf_insert_pfn(vma, address, pfn++);
+
+			if (address == vmf->address)
+				ret = err;
+			if (err & VM_FAULT_ERROR)
+				break;
+		}
+		break;
 	}
 
 	drm_dev_exit(idx);
@@ -256,6 +272,8 @@ int figment_bo_create_ioctl(struct drm_device *drm, void *data, struct drm_file 
 	if (check_add_overflow(args->size, (u64)PAGE_SIZE - 1, &size))
 		return -EINVAL;
 	size &= PAGE_MASK;
+	if (figment_device_wedged(fdev))
+		return -ENODEV;
 
 	if (args->flags & DRM_FIGMENT_BO_VRAM)
 		obj = figment_bo_create_vram(fdev, size);

@@ -23,6 +23,7 @@
 
 #include "figment_bind.h"
 #include "figment_bo.h"
+#include "figment_debugfs.h"
 #include "figment_device.h"
 #include "figment_drv.h"
 #include "figment_job.h"
@@ -395,6 +396,7 @@ static int figment_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret)
 		return ret;
 
+	figment_debugfs_init(fdev);
 	ret = drm_dev_register(&fdev->drm, 0);
 	if (ret)
 		figment_device_stop(fdev);

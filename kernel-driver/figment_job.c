@@ -197,8 +197,11 @@ int figment_submit_ioctl(struct drm_device *drm, void *data, struct drm_file *fi
 	int ret;
 
 	if (args->flags || !IS_ALIGNED(args->address | args->size, sizeof(u64)) ||
-	    check_add_overflow(args->address, args->size, &end))
+	    check_add_overflow(args->address, args->size, &end)) {
+		drm_dbg_driver(drm, "SUBMIT: flags 0x%x, 0x%llx bytes at 0x%llx\n", args->flags,
+			       args->size, args->address);
 		return -EINVAL;
+	}
 
 	queue = figment_file_queue(file, args->queue_id);
 	if (!queue)

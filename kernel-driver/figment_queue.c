@@ -93,6 +93,8 @@ static void figment_queue_command(struct figment_queue *queue, u32 command)
 
 static void figment_ring_put(struct figment_queue *queue, u64 qword)
 {
+	lockdep_assert_held(&queue->lock);
+
 	queue->ring[queue->write / sizeof(qword) % FIGMENT_RING_QWORDS] = cpu_to_le64(qword);
 	queue->write += sizeof(qword);
 }
@@ -338,6 +340,8 @@ static void figment_queue_reset_and_blame(struct figment_queue *queue, int error
 					  u64 address, struct figment_fence *late)
 {
 	struct figment_fence *first;
+
+	lockdep_assert_held(&queue->hw_lock);
 
 	figment_queue_reset(queue);
 	/* It may have ended just before the reset. */

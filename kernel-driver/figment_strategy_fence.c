@@ -16,6 +16,9 @@
  * first pass, and the second one waits for it; or it finds the page lost.
  */
 #include <linux/dma-resv.h>
+#include <linux/hmm.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
 
 #include <drm/drm_gpusvm.h>
 #include <drm/drm_print.h>
@@ -138,6 +141,53 @@ static int figment_fence_init(struct figment_userptr *userptr)
 					    &figment_fence_notifier_ops);
 }
 
+/*
+ * The device will write without any fault telling the kernel. A page that is
+ * writable but clean, after MADV_FREE or swapped in again, would be dropped by
+ * reclaim, and the writes with it: make it dirty now. Nothing cleans it while
+ * the device has it, as unmapping comes first, and with it the notifier.
+ *
+ * Returns -EBUSY when the pages were lost meanwhile.
+ */
+static int figment_fence_mark_dirty(struct figment_userptr *userptr)
+{
+	unsigned long i, count = userptr->size >> PAGE_SHIFT;
+	struct figment_vm *vm = userptr->vm;
+	struct hmm_range range = {
+		.notifier = &userptr->fence.notifier,
+		.notifier_seq = userptr->pages.notifier_seq,
+		.start = userptr->start,
+		.end = userptr->start + userptr->size,
+	};
+	struct mm_struct *mm = range.notifier->mm;
+	int ret;
+
+	if (!mmget_not_zero(mm))
+		return -EFAULT;
+	/* Zeroed: no page is to be faulted in, just tell which ones there are. */
+	range.hmm_pfns = kvcalloc(count, sizeof(*range.hmm_pfns), GFP_KERNEL);
+	ret = range.hmm_pfns ? mmap_read_lock_killable(mm) : -ENOMEM;
+	if (!ret) {
+		ret = hmm_range_fault(&range);
+		mmap_read_unlock(mm);
+	}
+	mmput(mm);
+	if (ret)
+		goto free_pfns;
+
+	down_read(&vm->svm.notifier_lock);
+	if (mmu_interval_read_retry(range.notifier, range.notifier_seq))
+		ret = -EBUSY;
+	for (i = 0; !ret && i < count; i++)
+		if (range.hmm_pfns[i] & HMM_PFN_WRITE)
+			folio_mark_dirty(page_folio(hmm_pfn_to_page(range.hmm_pfns[i])));
+	up_read(&vm->svm.notifier_lock);
+
+free_pfns:
+	kvfree(range.hmm_pfns);
+	return ret;
+}
+
 static int figment_fence_pin(struct figment_userptr *userptr)
 {
 	struct mmu_interval_notifier *notifier = &userptr->fence.notifier;
@@ -163,6 +213,8 @@ static int figment_fence_pin(struct figment_userptr *userptr)
 		ret = drm_gpusvm_get_pages(&userptr->vm->svm, &userptr->pages, notifier->mm,
 					   notifier, userptr->start,
 					   userptr->start + userptr->size, &ctx);
+		if (!ret && !userptr->read_only)
+			ret = figment_fence_mark_dirty(userptr);
 	} while (ret == -EBUSY || (!ret && userptr->pages.notifier_seq != seq));
 
 	/* A protection that hmm_range_fault() found, and the check before it not. */

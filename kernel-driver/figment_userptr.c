@@ -304,6 +304,8 @@ static void figment_userptr_walk(struct figment_vma *vma, struct figment_pt_stoc
 	const struct drm_pagemap_addr *addr = userptr->pages.dma_addr;
 	u64 at = 0;
 
+	lockdep_assert_held(&pt->lock);
+
 	for (; at < end; addr++) {
 		u64 bytes = PAGE_SIZE << addr->order;
 		u64 from = max(at, first), to = min(at + bytes, end);

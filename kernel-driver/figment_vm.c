@@ -410,6 +410,8 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 
 	if (IS_ERR(ops))
 		return ERR_CAST(ops);
+	if (figment_device_wedged(fdev))
+		return ERR_PTR(-ENODEV);
 
 	vm = kzalloc_obj(*vm, GFP_KERNEL_ACCOUNT);
 	if (!vm)

@@ -6,7 +6,8 @@
  *  - every pad and every unknown flag must be zero, else -EINVAL;
  *  - arrays are passed as struct drm_figment_array, with the size that user
  *    space knows for an element; a shorter element is zero-extended, a longer
- *    one must be zero past what the kernel knows, else -E2BIG;
+ *    one must be zero past what the kernel knows, else -E2BIG; so do arrays of
+ *    more elements than the kernel takes: 65536 operations, 1024 syncs;
  *  - structures grow at the end only, by fields whose zero means the old
  *    behaviour, and each addition raises the driver's minor version;
  *  - every ioctl that waits can be interrupted by a signal, and restarted.
@@ -184,6 +185,10 @@ enum drm_figment_bind_kind {
 	 * memfd). -EOPNOTSUPP: other files and device memory, whose writeback or
 	 * lifetime the driver could not follow. -EFAULT: not mapped, or not
 	 * writable without BIND_READONLY.
+	 *
+	 * The memory stays that of the process that has bound it, whoever submits.
+	 * When it is not what it was any more, SUBMIT gives these errors, until
+	 * the range is unbound, bound anew, or mapped again.
 	 */
 	DRM_FIGMENT_BIND_MAP_USERPTR = 2,
 };
@@ -215,7 +220,8 @@ struct drm_figment_bind_op {
  *
  * Without VM_BIND_ASYNC the operations are done on return and @syncs must be
  * empty. With it they are done in order of the calls on this VM, after the
- * waits of @syncs, and before its signals.
+ * waits of @syncs, and before its signals. A call is done as a whole, or not at
+ * all.
  */
 struct drm_figment_vm_bind {
 	/** @vm_id: VM. */
@@ -280,7 +286,11 @@ struct drm_figment_queue_query {
  *
  * A job that goes wrong ends with an error on its fence: -EFAULT (it touched
  * what it may not), -EINVAL (malformed packet), -ETIME (it ran too long),
- * -EIO (the bus did not answer). The queue then goes on with its next job.
+ * -EIO (the bus did not answer), -ECANCELED (the queue was destroyed, or a reset
+ * for another job hit it), -ENODEV. The queue then goes on with its next job.
+ *
+ * -EFAULT and -EOPNOTSUPP from the call: see DRM_FIGMENT_BIND_MAP_USERPTR. -EINVAL
+ * also: a wait for a syncobj, or a point, that nobody has submitted yet.
  */
 struct drm_figment_submit {
 	/** @queue_id: Queue. */

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * What the driver believes, for whoever debugs it: the mappings of all address
+ * spaces, and the queues with their jobs. Nothing here touches a register.
+ */
+#include <linux/seq_file.h>
+
+#include <drm/drm_debugfs.h>
+#include <drm/drm_file.h>
+
+#include "figment_debugfs.h"
+#include "figment_device.h"
+#include "figment_queue.h"
+#include "figment_userptr.h"
+#include "figment_vm.h"
+
+static int figment_debugfs_vms(struct seq_file *m, void *data)
+{
+	struct drm_debugfs_entry *entry = m->private;
+	struct figment_device *fdev = to_figment_device(entry->dev);
+	struct figment_vm *vm;
+
+	guard(mutex)(&fdev->objects.lock);
+	list_for_each_entry(vm, &fdev->objects.vms, device_link) {
+		guard(mutex)(&vm->pt.lock);
+		seq_printf(m, "asid %u, strategy %s, %s\n", vm->pt.asid, vm->strategy->name,
+			   vm->pt.root ? "open" : "closed");
+		drm_debugfs_gpuva_info(m, &vm->base);
+	}
+	return 0;
+}
+
+static int figment_debugfs_queues(struct seq_file *m, void *data)
+{
+	struct drm_debugfs_entry *entry = m->private;
+	struct figment_device *fdev = to_figment_device(entry->dev);
+	u32 i;
+
+	seq_puts(m, "queue asid priority running emitted ended errors last_error last_code\n");
+	guard(mutex)(&fdev->queues.lock);
+	for (i = 0; i < fdev->info.queues; i++) {
+		struct figment_queue *queue;
+
+		queue = rcu_dereference_protected(fdev->queues.slot[i],
+						  lockdep_is_held(&fdev->queues.lock));
+		if (!queue)
+			continue;
+		guard(spinlock_irqsave)(&queue->lock);
+		seq_printf(m, "%u %u %u %u %llu %llu %llu %d %u\n", i, queue->vm->pt.asid,
+			   queue->priority, queue->running, queue->seqno, queue->jobs,
+			   queue->errors, queue->last_error, queue->last_code);
+	}
+	return 0;
+}
+
+static const struct drm_debugfs_info figment_debugfs_files[] = {
+	{ "vms", figment_debugfs_vms },
+	{ "queues", figment_debugfs_queues },
+};
+
+/**
+ * figment_debugfs_init() - Add the files; they go away with the DRM device.
+ * @fdev: the device, not registered yet
+ */
+void figment_debugfs_init(struct figment_device *fdev)
+{
+	drm_debugfs_add_files(&fdev->drm, figment_debugfs_files,
+			      ARRAY_SIZE(figment_debugfs_files));
+}
