@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
+#include <stdexcept>
 
 namespace figment::stress {
 
@@ -21,7 +22,10 @@ bool has_ended(pid_t child) {
          info.si_pid == child;
 }
 
-std::optional<std::string> reap(pid_t child, Deadline deadline) {
+namespace {
+
+/// The status as waitpid() gives it; nothing: the child had to be killed.
+std::optional<int> wait_status(pid_t child, Deadline deadline) {
   int status = 0;
   pid_t reaped = 0;
   const bool ended = poll_until(
@@ -33,13 +37,26 @@ std::optional<std::string> reap(pid_t child, Deadline deadline) {
   if (!ended) {
     ::kill(child, SIGKILL);
     ::waitpid(child, &status, 0);
-    return "did not end and was killed";
+    return std::nullopt;
   }
-  if (reaped < 0) return std::format("cannot be waited for: {}", std::strerror(errno));
-  if (WIFSIGNALED(status)) {
-    return std::format("died of signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
+  if (reaped < 0) throw std::logic_error("waited for a process that is no child");
+  return status;
+}
+
+}  // namespace
+
+std::optional<int> exit_status(pid_t child, Deadline deadline) {
+  const auto status = wait_status(child, deadline);
+  return status && WIFEXITED(*status) ? std::optional(WEXITSTATUS(*status)) : std::nullopt;
+}
+
+std::optional<std::string> reap(pid_t child, Deadline deadline) {
+  const auto status = wait_status(child, deadline);
+  if (!status) return "did not end and was killed";
+  if (WIFSIGNALED(*status)) {
+    return std::format("died of signal {} ({})", WTERMSIG(*status), ::strsignal(WTERMSIG(*status)));
   }
-  if (WEXITSTATUS(status) != 0) return std::format("left with status {}", WEXITSTATUS(status));
+  if (WEXITSTATUS(*status) != 0) return std::format("left with status {}", WEXITSTATUS(*status));
   return std::nullopt;
 }
 

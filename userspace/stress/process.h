@@ -21,6 +21,10 @@ void die_with_parent();
 /// Whether the child has ended; it stays there for reap().
 [[nodiscard]] bool has_ended(pid_t child);
 
+/// Exit status of the child; nothing when it died of a signal, or was still there at the
+/// deadline and had to be killed.
+[[nodiscard]] std::optional<int> exit_status(pid_t child, Deadline deadline);
+
 /// How the child ended, when that is not exit status 0; nothing when it is. A child
 /// that is still there at the deadline is killed, and that is an error, too.
 [[nodiscard]] std::optional<std::string> reap(pid_t child, Deadline deadline);
