@@ -33,7 +33,7 @@ void die_with_parent();
 /// shared memory, whose other side may be dead.
 template <typename Condition>
 [[nodiscard]] bool poll_until(Condition&& done, Deadline deadline,
-                              std::chrono::microseconds step = std::chrono::microseconds(100)) {
+                              std::chrono::microseconds step = std::chrono::microseconds(300)) {
   while (!done()) {
     if (Clock::now() > deadline) return false;
     std::this_thread::sleep_for(step);
