@@ -81,6 +81,9 @@ struct Hole {
   std::uint64_t first;
   std::uint64_t count;
 };
+void PrintTo(const Hole& param, std::ostream* out) {
+  *out << param.where;
+}
 
 class UnmapOf : public Bind, public testing::WithParamInterface<Hole> {};
 
@@ -242,6 +245,9 @@ struct BadBind {
   int error;
   std::function<void(drm_figment_bind_op&, const Device&)> spoil;
 };
+void PrintTo(const BadBind& param, std::ostream* out) {
+  *out << param.what;
+}
 
 class BadBindOf : public Bind, public testing::WithParamInterface<BadBind> {};
 

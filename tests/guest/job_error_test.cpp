@@ -20,6 +20,9 @@ struct BadJob {
   std::uint32_t code;
   std::function<void(CommandList&)> write;
 };
+void PrintTo(const BadJob& param, std::ostream* out) {
+  *out << param.what;
+}
 
 std::uint64_t packet(unsigned opcode, unsigned qwords, std::uint32_t flags = 0) {
   return FIGMENT_PACKET(opcode, qwords, flags);
@@ -53,7 +56,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadJob{"writes_what_is_read_only", EFAULT, FIGMENT_CODE_PERMISSION,
                [](auto& list) { list.fill({.at = kData + kPageBytes, .bytes = 8}); }},
         BadJob{"runs_over_the_end_of_a_mapping", EFAULT, FIGMENT_CODE_PERMISSION,
-               [](auto& list) { list.fill({.at = kData, .bytes = 2 * kPageBytes}); }},
+               [](auto& list) { list.fill({.at = kData + kPageBytes / 2, .bytes = kPageBytes}); }},
         BadJob{"calls_commands_where_nothing_is_mapped", EFAULT, FIGMENT_CODE_UNMAPPED,
                [](auto& list) { list.indirect({.at = kHole, .bytes = 8}); }},
         BadJob{"follows_a_wild_pointer", EFAULT, FIGMENT_CODE_UNMAPPED,
@@ -171,6 +174,9 @@ struct LongJob {
   const char* what;
   std::function<void(CommandList&)> write;
 };
+void PrintTo(const LongJob& param, std::ostream* out) {
+  *out << param.what;
+}
 
 class JobTimeoutOf : public JobTimeout, public testing::WithParamInterface<LongJob> {};
 

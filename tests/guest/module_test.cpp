@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The driver comes and goes: module unload and reload, and unbinding from the device
-// while a process holds it open. The last tests of all, since the driver is another
-// one afterwards.
+// while a process holds it open.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>

@@ -22,6 +22,9 @@ struct BadField {
   const char* what;
   std::function<int(World&)> send;
 };
+void PrintTo(const BadField& param, std::ostream* out) {
+  *out << param.what;
+}
 
 class BadFieldOf : public testing::TestWithParam<BadField> {};
 

@@ -79,6 +79,9 @@ struct Death {
   const char* during;
   std::function<void(Gpu&)> act;  // does not return for long
 };
+void PrintTo(const Death& param, std::ostream* out) {
+  *out << param.during;
+}
 
 class Killed : public testing::TestWithParam<Death> {};
 

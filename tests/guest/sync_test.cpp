@@ -218,6 +218,9 @@ struct BadSync {
   int error;
   drm_figment_sync sync;
 };
+void PrintTo(const BadSync& param, std::ostream* out) {
+  *out << param.what;
+}
 
 class BadSyncOf : public GpuTest, public testing::WithParamInterface<BadSync> {
  protected:

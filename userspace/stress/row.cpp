@@ -103,7 +103,8 @@ void open_phase(std::span<const pid_t> pids, Stage& stage, Phase phase, Clock::d
              return worker.phase.load() >= phase;
            });
   };
-  if (!poll_until(all_reached, after(kStuck) + time, std::chrono::milliseconds(5))) stage.row.stop = true;
+  if (!poll_until(all_reached, after(kStuck) + time, std::chrono::milliseconds(5)))
+    stage.row.stop = true;
   stage.plan.end = (Clock::now() + time).time_since_epoch().count();
   stage.row.phase = phase;
 }
