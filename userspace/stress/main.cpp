@@ -36,7 +36,7 @@ struct Options {
   std::uint64_t forks = 0;
   unsigned processes = 2;
   unsigned queues = 2;
-  std::uint64_t bytes = 4_MiB;
+  std::uint64_t bytes = 1_MiB;
   std::uint64_t seed = 1;
   unsigned gpu = 0;
   std::string json;

@@ -103,7 +103,8 @@ void open_phase(std::span<const pid_t> pids, Stage& stage, Phase phase, Clock::d
              return worker.phase.load() >= phase;
            });
   };
-  if (!poll_until(all_reached, after(kStuck) + time)) stage.row.stop = true;
+  if (!poll_until(all_reached, after(kStuck) + time, std::chrono::milliseconds(5)))
+    stage.row.stop = true;
   stage.plan.end = (Clock::now() + time).time_since_epoch().count();
   stage.row.phase = phase;
 }
@@ -148,7 +149,7 @@ RowResult run_row(const RowConfig& config) {
   for (std::size_t number = 0; number < workers.size(); ++number) {
     // A row with a minimum of forks may take longer than its time; each worker gives up
     // by itself when it is stuck.
-    const auto trouble = reap(workers[number], Deadline::max());
+    const auto trouble = reap(workers[number], after(std::chrono::hours(24 * 365)));
     if (!trouble) continue;
     stage->row.stop = true;
     stage->row.workers[number].failure.set(*trouble);

@@ -22,7 +22,7 @@ struct RowConfig {
   unsigned gpu = 0;
   unsigned processes = 2;
   unsigned queues = 2;          // of each process
-  std::uint64_t bytes = 4_MiB;  // of each process
+  std::uint64_t bytes = 1_MiB;  // of each process
   std::chrono::milliseconds time{2000};
   std::uint64_t min_forks = 1;  // of all processes
   std::uint64_t seed = 1;

@@ -142,7 +142,9 @@ void Stamper::loop() {
         paused_ = true;
         changed_.notify_all();
         if (wish_ == Wish::stop) return;
-        changed_.wait(lock, [&] { return wish_ != Wish::pause; });
+        // Also when it was resumed and paused again before this thread has noticed: pause()
+        // wants an answer of its own.
+        changed_.wait(lock, [&] { return wish_ != Wish::pause || !paused_; });
         continue;
       }
       wish = wish_;

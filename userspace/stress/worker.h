@@ -29,7 +29,7 @@ struct WorkerConfig {
   unsigned number = 0;  // of the processes of the row
   unsigned gpu = 0;
   unsigned queues = 2;
-  std::uint64_t bytes = 4_MiB;
+  std::uint64_t bytes = 1_MiB;
   std::uint64_t seed = 1;
   std::uint64_t min_baseline_forks = 5;
   std::uint64_t min_forks = 1;

@@ -35,6 +35,7 @@ std::string pci_name(const drmPciBusInfo& bus) {
 std::vector<Device::Node> Device::nodes() {
   std::vector<drmDevicePtr> devices(64);
   const int count = drmGetDevices2(0, devices.data(), static_cast<int>(devices.size()));
+  if (count == -ENOENT) return {};  // no /dev/dri: no driver at all
   if (count < 0) fail(-count, "listing of DRM devices");
   devices.resize(std::min<std::size_t>(count, devices.size()));
   std::vector<Node> nodes;

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+//
+// The driver comes and goes: module unload and reload, and unbinding from the device
+// while a process holds it open.
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "guest.h"
+#include "process.h"
+
+namespace figment::guest {
+namespace {
+
+/// The module's file, from FIGMENT_MODULE; without it, modprobe must know the name.
+std::optional<std::string> module_file() {
+  const char* path = std::getenv("FIGMENT_MODULE");
+  return path ? std::optional<std::string>(path) : std::nullopt;
+}
+
+int unload() {
+  return ::syscall(SYS_delete_module, "figment", O_NONBLOCK) == 0 ? 0 : errno;
+}
+
+int load() {
+  const auto path = module_file();
+  if (!path) return std::system("modprobe figment") == 0 ? 0 : ENOENT;
+  const UniqueFd fd(::open(path->c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return errno;
+  return ::syscall(SYS_finit_module, fd.get(), "", 0) == 0 ? 0 : errno;
+}
+
+/// Nodes come and go a little later than the driver does, by way of devtmpfs.
+bool nodes_come(std::size_t count) {
+  return stress::poll_until([&] { return Device::nodes().size() == count; }, after(kPatience));
+}
+
+class Module : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists("/sys/module/figment/refcnt")) {
+      GTEST_SKIP() << "the driver is built into the kernel: there is no module to unload";
+    }
+    if (!module_file() && std::system("modprobe -n -q figment") != 0) {
+      GTEST_SKIP() << "nothing could load the module again: set FIGMENT_MODULE to its file";
+    }
+    nodes_ = Device::nodes().size();
+  }
+
+  std::size_t nodes_ = 0;
+};
+
+TEST_F(Module, is_busy_while_the_device_is_open) {
+  Gpu gpu;
+  EXPECT_ERRNO(unload(), EAGAIN);
+  EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
+}
+
+TEST_F(Module, is_busy_while_a_buffer_is_mapped) {
+  std::optional<Gpu> gpu(std::in_place);
+  const Mapping view = gpu->device.buffer({}).map();
+  gpu.reset();
+  EXPECT_ERRNO(unload(), EAGAIN);
+  view.as<std::uint64_t>()[0] = 1;
+}
+
+TEST_F(Module, unloads_and_loads_again) {
+  for (int round = 0; round < 3; ++round) {
+    {
+      Gpu gpu;
+      EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
+    }
+    // A file is closed for good a little after close(): by a worker of the kernel.
+    int error = EAGAIN;
+    EXPECT_TRUE(stress::poll_until([&] { return (error = unload()) != EAGAIN; }, after(kPatience)));
+    ASSERT_DONE(error);
+    EXPECT_TRUE(nodes_come(0));
+    ASSERT_DONE(load());
+    ASSERT_TRUE(nodes_come(nodes_)) << "round " << round;
+  }
+  Gpu gpu;
+  EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
+}
+
+class Unbind : public testing::Test {
+ protected:
+  void SetUp() override {
+    bus_ = Device::open().node().bus;
+    if (bus_.empty() || !std::filesystem::exists(kDriver)) {
+      GTEST_SKIP() << "the device is on no PCI bus that could be told to let it go";
+    }
+    nodes_ = Device::nodes().size();
+  }
+  void TearDown() override {
+    if (unbound_) bind();
+  }
+
+  int write_bus(const std::string& file) {
+    const UniqueFd fd(::open((std::string(kDriver) + "/" + file).c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd) return errno;
+    return ::write(fd.get(), bus_.data(), bus_.size()) < 0 ? errno : 0;
+  }
+  void unbind() {
+    ASSERT_DONE(write_bus("unbind"));
+    unbound_ = true;
+    EXPECT_TRUE(nodes_come(nodes_ - 1));
+  }
+  void bind() {
+    unbound_ = false;
+    ASSERT_DONE(write_bus("bind"));
+    ASSERT_TRUE(nodes_come(nodes_));
+  }
+  void expect_works() {
+    Gpu gpu;
+    EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
+  }
+
+  static constexpr const char* kDriver = "/sys/bus/pci/drivers/figment";
+  std::string bus_;
+  std::size_t nodes_ = 0;
+  bool unbound_ = false;
+};
+
+TEST_F(Unbind, and_bind_again_gives_a_device_that_works) {
+  for (int round = 0; round < 3; ++round) {
+    unbind();
+    bind();
+    expect_works();
+  }
+}
+
+TEST_F(Unbind, under_an_open_device_makes_everything_enodev) {
+  std::optional<Gpu> gpu(std::in_place);
+  const int fd = gpu->device.fd();
+  const Buffer buffer = gpu->device.buffer({});
+  unbind();
+  EXPECT_ERRNO(raw(fd, DRM_IOCTL_FIGMENT_BO_CREATE, drm_figment_bo_create{.size = 4096}), ENODEV);
+  EXPECT_ERRNO(raw(fd, DRM_IOCTL_FIGMENT_VM_CREATE, drm_figment_vm_create{}), ENODEV);
+  EXPECT_ERRNO(raw(fd, DRM_IOCTL_FIGMENT_SUBMIT, drm_figment_submit{.queue_id = gpu->queue.id()}),
+               ENODEV);
+  drm_figment_dev_query query = {.size = 0};
+  EXPECT_ERRNO(raw(fd, DRM_IOCTL_FIGMENT_DEV_QUERY, query), ENODEV);
+  bind();
+  expect_works();
+  EXPECT_ERRNO(raw(fd, DRM_IOCTL_FIGMENT_VM_CREATE, drm_figment_vm_create{}), ENODEV);
+  gpu.reset();
+  expect_works();
+}
+
+TEST_F(Unbind, under_a_running_job_ends_it) {
+  Gpu gpu;
+  const Mapping memory = anonymous_memory(1_MiB);
+  gpu.vm.map_userptr({.at = kData, .memory = memory.bytes()});
+  const UniqueFd running = gpu.close_gate(gpu.queue).sync_file();
+  const UniqueFd waiting = gpu.queue.run({.at = GpuVa{}}).sync_file();
+  unbind();
+  for (const UniqueFd* file : {&running, &waiting}) {
+    EXPECT_TRUE(
+        stress::poll_until([&] { return sync_file_result(*file).has_value(); }, after(kPatience)));
+    EXPECT_NE(sync_file_result(*file), 0) << "a job that never ran has ended well";
+  }
+  // The memory is the process's alone now, and so is its life.
+  memory.as<std::uint64_t>()[0] = 1;
+  bind();
+  expect_works();
+}
+
+}  // namespace
+}  // namespace figment::guest
