@@ -51,7 +51,9 @@ void Workshop::programs(const std::vector<std::string>& targets) {
   Argv argv{"ninja", "-C", meson_folder()};
   if (targets.empty()) {
     argv.push_back(agent().lexically_relative(meson_folder()));
-    argv.push_back(model().lexically_relative(meson_folder()));
+    if (fs::exists(places_.checkout / "qemu-device/model/meson.build")) {
+      argv.push_back(model().lexically_relative(meson_folder()));
+    }
     for (const fs::path& program : guest_programs()) {
       argv.push_back(program.lexically_relative(meson_folder()));
     }
