@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+//
+// run and shell: one guest with the user's command, or with a login shell on the user's terminal.
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "commands.h"
+
+namespace figment::host {
+
+namespace {
+
+// Piped input is for the command. A terminal is not: Ctrl-C belongs to this program, and shell is
+// there for the rest.
+bool has_piped_input() {
+  struct stat info{};
+  if (fstat(STDIN_FILENO, &info) != 0) return false;
+  return S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode) || S_ISSOCK(info.st_mode);
+}
+
+}  // namespace
+
+int run_command(const Options& options) {
+  const bool shell = options.command == CommandName::shell;
+  if (shell && !options.vm.dry_run && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))) {
+    throw UsageError("shell: stdin and stdout must be a terminal; use run -- COMMAND for anything else");
+  }
+  Workshop workshop(Places::from_environment(), options.vm.dry_run);
+  const Argv command = shell ? Argv{"/bin/bash", "-l"} : options.arguments;
+  Prepared prepared = prepare(
+      workshop, options.vm,
+      {.command = command, .shares = {}, .null_nvme = false, .directory = {}});
+  if (options.vm.dry_run) {
+    prepared.guest.console = "CONSOLE";
+    std::cout << quoted(qemu_argv(prepared.guest)) << "\n";
+    return 0;
+  }
+  SessionOptions& session = prepared.session;
+  session.folder = run_folder(workshop.places());
+  session.on_stdout = [](std::string_view bytes) { write_all(STDOUT_FILENO, bytes); };
+  session.on_stderr = [](std::string_view bytes) { write_all(STDERR_FILENO, bytes); };
+  session.forward_stdin = !shell && has_piped_input();
+  if (shell) {
+    session.terminal = session.start.terminal = true;
+    winsize size{};
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) {
+      session.start.rows = size.ws_row;
+      session.start.columns = size.ws_col;
+    }
+    std::cerr << "figment: the guest's console log is " << (session.folder / "console.log").string()
+              << "; Ctrl-] ends the guest at once\n";
+  }
+  const Verdict verdict = run_guest(prepared.guest, session, make_judge(workshop.places()));
+  std::cerr << verdict.explanation();
+  return verdict.exit_status();
+}
+
+}  // namespace figment::host

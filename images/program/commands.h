@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+//
+// The commands of ./figment. Each gets checked options and returns an exit status; failures come
+// as exceptions and are told in one place, main.
+#ifndef FIGMENT_PROGRAM_COMMANDS_H
+#define FIGMENT_PROGRAM_COMMANDS_H
+
+#include "options.h"
+#include "session.h"
+#include "workshop.h"
+
+namespace figment::host {
+
+int run_command(const Options& options);    // run and shell
+int demo_command(const Options& options);
+int test_command(const Options& options);
+int bench_command(const Options& options);
+int build_command(const Options& options);
+int doctor_command(const Options& options);
+
+// A guest that is ready to be started, with the orders of its agent.
+struct Prepared {
+  Guest guest;
+  SessionOptions session;
+};
+
+// What a command adds to the VM options.
+struct GuestNeeds {
+  Argv command;                  // in the guest
+  std::vector<Share> shares;     // beside the user's
+  bool null_nvme = false;
+  fs::path directory;            // of the command; empty: as `run` does
+};
+
+// Makes every part that the guest needs and puts it together.
+Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& needs);
+
+// A judge with the known noise of the checkout.
+Judge make_judge(const Places& places);
+
+// A new folder for the logs of one guest, below build/runs; old ones go.
+fs::path run_folder(const Places& places);
+
+// A path of the host, as it is named in the build root: what the build root has a folder of its
+// own for is below /host.
+fs::path visible(const fs::path& path);
+
+}  // namespace figment::host
+
+#endif

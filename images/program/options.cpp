@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MIT
+#include "options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <functional>
+#include <limits>
+#include <string_view>
+
+namespace figment::host {
+
+namespace {
+
+constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
+
+std::optional<std::uint64_t> to_number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::string range_text(std::uint64_t min, std::uint64_t max) {
+  if (max == kAny) return "a whole number from " + std::to_string(min) + " on";
+  return "a whole number from " + std::to_string(min) + " to " + std::to_string(max);
+}
+
+std::uint64_t checked(const std::string& name, const std::string& text, std::uint64_t min,
+                     std::uint64_t max) {
+  const auto value = to_number(text);
+  if (!value || *value < min || *value > max) {
+    throw UsageError(name + ": '" + text + "' is not " + range_text(min, max));
+  }
+  return *value;
+}
+
+// What one property of the device takes. The device checks again; this is for one good line before
+// anything is built or booted.
+struct Property {
+  enum class Kind { number, size, range, choice, path };
+  std::string_view name;
+  Kind kind;
+  std::uint64_t min = 0;
+  std::uint64_t max = kAny;
+  std::string_view choices = {};  // separated by '|'
+};
+
+using enum Property::Kind;
+constexpr std::array kProperties = {
+    Property{"engines", number, 1, 16},
+    Property{"queues", number, 1, 256},
+    Property{"asids", number, 1, 1024},
+    Property{"vram", size},
+    Property{"va-bits", number, 48, 48},
+    Property{"preempt", choice, 0, 0, "none|command|instruction"},
+    Property{"faults", choice, 0, 0, "on|off"},
+    Property{"executor", choice, 0, 0, "thread|clock"},
+    Property{"seed", number},
+    Property{"tlb-entries", number, 16, 65536},
+    Property{"walk-cache-entries", number, 0, 65536},
+    Property{"retention-ns", number},
+    Property{"step-bytes", number, 64, 1 << 20},
+    Property{"bytes-per-us", number},
+    Property{"timeslice-ns", number},
+    Property{"poll-ns", number},
+    Property{"doorbell-ns", range},
+    Property{"invalidate-ns", range},
+    Property{"access-ns", range},
+    Property{"event-ns", range},
+    Property{"model", path},
+};
+
+std::string property_names() {
+  std::string names;
+  for (const Property& property : kProperties) {
+    names += (names.empty() ? "" : ", ") + std::string{property.name};
+  }
+  return names;
+}
+
+bool is_one_of(std::string_view choices, std::string_view value) {
+  while (!choices.empty()) {
+    const std::size_t bar = std::min(choices.find('|'), choices.size());
+    if (choices.substr(0, bar) == value) return true;
+    choices.remove_prefix(std::min(bar + 1, choices.size()));
+  }
+  return false;
+}
+
+void check_property(const Property& property, const std::string& value) {
+  const std::string name = "--gpu " + std::string{property.name};
+  switch (property.kind) {
+    case number:
+      checked(name, value, property.min, property.max);
+      return;
+    case size: {
+      std::string_view digits = value;
+      if (!digits.empty() && std::string_view{"KMG"}.contains(digits.back())) digits.remove_suffix(1);
+      const auto count = to_number(digits);
+      if (!count || *count == 0) {
+        throw UsageError(name + ": '" + value + "' is not a size such as 64M or 1G");
+      }
+      return;
+    }
+    case range: {
+      const std::size_t dash = value.find('-');
+      const auto min = to_number(value.substr(0, dash));
+      const auto max = dash == value.npos ? min : to_number(value.substr(dash + 1));
+      if (!min || !max || *min > *max) {
+        throw UsageError(name + ": '" + value +
+                         "' is not NANOSECONDS or MIN-MAX in nanoseconds");
+      }
+      return;
+    }
+    case choice:
+      if (!is_one_of(property.choices, value)) {
+        throw UsageError(name + ": '" + value + "' is not one of " +
+                         std::string{property.choices});
+      }
+      return;
+    case path:
+      if (value.empty()) throw UsageError(name + ": the path is empty");
+      return;
+  }
+}
+
+struct CommandInfo {
+  CommandName name;
+  const char* word;
+  const char* help;
+};
+
+constexpr std::array kCommands = {
+    CommandInfo{CommandName::demo, "demo", "fork stress with every strategy, one table"},
+    CommandInfo{CommandName::test, "test", "every test, or those that match a PATTERN"},
+    CommandInfo{CommandName::run, "run", "boot, run a command in the guest, exit with its status"},
+    CommandInfo{CommandName::shell, "shell", "an interactive guest"},
+    CommandInfo{CommandName::bench, "bench", "measure, each number beside what it is compared with"},
+    CommandInfo{CommandName::build, "build", "make parts without booting: all, or those named"},
+    CommandInfo{CommandName::doctor, "doctor", "what is there, what is missing, and why"},
+};
+
+std::string command_words() {
+  std::string words;
+  for (const CommandInfo& info : kCommands) words += (words.empty() ? "" : ", ") + std::string{info.word};
+  return words;
+}
+
+// The texts of the options as given; checked after parsing, so that the messages are ours.
+struct Texts {
+  std::string cpus, memory, gpus, timeout, seconds;
+  std::vector<std::string> gpu, shares, append;
+};
+
+void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
+  app.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
+      ->type_name("stock|debug|DIR");
+  app.add_option("--cpus", texts.cpus, "processors of the guest (2)")->type_name("N");
+  app.add_option("--mem", texts.memory, "memory of the guest, in MiB or with M or G (2G)")
+      ->type_name("SIZE");
+  app.add_option("--gpus", texts.gpus, "number of GPUs (1)")->type_name("N");
+  app.add_option("--gpu", texts.gpu, "properties of each GPU: " + property_names())
+      ->type_name("KEY=VALUE[,...]")
+      ->allow_extra_args(false);
+  app.add_option("--share", texts.shares, "a folder that the guest may read and write")
+      ->type_name("DIR[:MOUNT]")
+      ->allow_extra_args(false);
+  app.add_option("--append", texts.append, "more words for the kernel's command line")
+      ->type_name("ARGS")
+      ->allow_extra_args(false);
+  app.add_option("--timeout", texts.timeout, "end everything after S seconds, with status 124")
+      ->type_name("S");
+  app.add_flag("--dry-run", options.vm.dry_run, "print QEMU's command line and do nothing");
+}
+
+void check_kernel(const std::string& kernel) {
+  if (kernel == "stock" || kernel == "debug") return;
+  if (!kernel.contains('/') && kernel != "." && kernel != "..") {
+    throw UsageError("--kernel: '" + kernel +
+                     "' is not stock, debug, or the path of a kernel build tree (with a '/')");
+  }
+}
+
+void check(Options& options, const Texts& texts) {
+  VmOptions& vm = options.vm;
+  check_kernel(vm.kernel);
+  if (!texts.cpus.empty()) vm.cpus = static_cast<unsigned>(checked("--cpus", texts.cpus, 1, 64));
+  if (!texts.memory.empty()) vm.memory_mib = parse_memory_mib(texts.memory);
+  if (!texts.gpus.empty()) vm.gpus = static_cast<unsigned>(checked("--gpus", texts.gpus, 0, 8));
+  if (!texts.timeout.empty()) {
+    vm.timeout = std::chrono::seconds(checked("--timeout", texts.timeout, 1, 1'000'000));
+  }
+  if (!texts.seconds.empty()) {
+    options.seconds = static_cast<unsigned>(checked("--seconds", texts.seconds, 1, 1'000'000));
+  }
+  for (const std::string& text : texts.gpu) {
+    std::ranges::move(parse_gpu(text), std::back_inserter(vm.gpu));
+  }
+  for (const std::string& text : texts.shares) vm.shares.push_back(parse_share(text));
+  for (const std::string& text : texts.append) vm.append += (vm.append.empty() ? "" : " ") + text;
+}
+
+std::string allowed_options(const CLI::App& app) {
+  std::string names;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) continue;
+    names += (names.empty() ? "" : ", ") + option->get_name(false, false);
+  }
+  return names;
+}
+
+}  // namespace
+
+GpuProperties parse_gpu(const std::string& text) {
+  GpuProperties properties;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string item = text.substr(at, comma - at);
+    at = comma + 1;
+    const std::size_t equals = item.find('=');
+    if (equals == item.npos) {
+      throw UsageError("--gpu: '" + item + "' is not KEY=VALUE; keys: " + property_names());
+    }
+    const std::string name = item.substr(0, equals);
+    const auto property = std::ranges::find(kProperties, name, &Property::name);
+    if (property == kProperties.end()) {
+      throw UsageError("--gpu: unknown key '" + name + "'; allowed: " + property_names());
+    }
+    check_property(*property, item.substr(equals + 1));
+    properties.emplace_back(name, item.substr(equals + 1));
+  }
+  return properties;
+}
+
+Share parse_share(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  Share share{.folder = text.substr(0, colon), .mount = {}, .writable = true};
+  if (share.folder.empty()) throw UsageError("--share: '" + text + "' is not DIR[:MOUNT]");
+  share.folder = std::filesystem::absolute(share.folder).lexically_normal();
+  if (!share.folder.has_filename()) share.folder = share.folder.parent_path();
+  share.mount = colon == text.npos ? share.folder.string() : text.substr(colon + 1);
+  if (!share.mount.starts_with('/') || share.mount == "/") {
+    throw UsageError("--share: mount point '" + share.mount +
+                     "' is not an absolute path below the root");
+  }
+  if (share.mount.contains(' ')) {
+    throw UsageError("--share: mount point '" + share.mount + "' has a blank; give another: DIR:MOUNT");
+  }
+  return share;
+}
+
+std::uint64_t parse_memory_mib(const std::string& text) {
+  std::string_view digits = text;
+  std::uint64_t unit = 1;
+  if (digits.ends_with('G')) unit = 1024;
+  if (digits.ends_with('G') || digits.ends_with('M')) digits.remove_suffix(1);
+  const auto value = to_number(digits);
+  // Below 256 MiB the stock kernel and its initramfs do not come up.
+  if (!value || *value > (1 << 20) || *value * unit < 256 || *value * unit > (1 << 20)) {
+    throw UsageError("--mem: '" + text + "' is not a size from 256M to 1024G, in MiB or with M or G");
+  }
+  return *value * unit;
+}
+
+Parsed parse_options(std::span<const char* const> arguments) {
+  Options options;
+  Texts texts;
+  CLI::App app("Figment: a GPU that exists only in QEMU, with a real DRM driver.", "figment");
+  app.require_subcommand(0, 1);
+  app.set_help_flag("-h,--help", "this text");
+  for (const CommandInfo& info : kCommands) {
+    CLI::App& command = *app.add_subcommand(info.word, info.help);
+    switch (info.name) {
+      case CommandName::run:
+        command.footer("The command follows '--' and runs in the guest as root.");
+        add_vm_options(command, options, texts);
+        break;
+      case CommandName::shell:
+        add_vm_options(command, options, texts);
+        break;
+      case CommandName::demo:
+        command.add_option("--seconds", texts.seconds, "of stress in all (60)")->type_name("N");
+        command.add_option("--json", options.json, "write the results there")->type_name("FILE");
+        add_vm_options(command, options, texts);
+        break;
+      case CommandName::bench:
+        command.add_option("--json", options.json, "write the results there")->type_name("FILE");
+        add_vm_options(command, options, texts);
+        break;
+      case CommandName::test:
+        command.add_option("PATTERN", options.arguments,
+                           "part of a test's name, or a glob over the whole of it");
+        command.add_flag("--list", options.list, "print the names, run nothing");
+        command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
+            ->type_name("stock|debug|DIR");
+        break;
+      case CommandName::build:
+        command.add_option("PART", options.arguments, "see doctor for the names");
+        command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
+            ->type_name("stock|debug|DIR");
+        break;
+      case CommandName::doctor:
+        command.add_flag("--prune", options.prune, "remove cache entries that nothing here uses");
+        break;
+    }
+  }
+
+  // Everything after '--' is the guest's and not looked at.
+  const auto dashes = std::ranges::find(arguments, std::string_view{"--"});
+  std::vector<std::string> own(arguments.begin(), dashes);
+  const bool has_command = dashes != arguments.end();
+  if (own.empty()) throw UsageError("no command; allowed: " + command_words());
+  if (!own.front().starts_with('-') &&
+      std::ranges::none_of(kCommands, [&](const auto& info) { return info.word == own.front(); })) {
+    throw UsageError("unknown command '" + own.front() + "'; allowed: " + command_words());
+  }
+  try {
+    std::ranges::reverse(own);  // as CLI11 wants a vector
+    app.parse(own);
+  } catch (const CLI::CallForHelp&) {
+    const auto used = app.get_subcommands();
+    return {.options = std::nullopt, .help = (used.empty() ? app : *used.front()).help()};
+  } catch (const CLI::ParseError& error) {
+    const auto used = app.get_subcommands();
+    const CLI::App& at = used.empty() ? app : *used.front();
+    const std::string what = error.what();
+    throw UsageError(at.get_name() + ": " + what.substr(0, what.find('\n')) +
+                     "; options: " + allowed_options(at));
+  }
+  if (app.get_subcommands().empty()) throw UsageError("no command; allowed: " + command_words());
+  const std::string word = app.get_subcommands().front()->get_name();
+  options.command = std::ranges::find(kCommands, word, &CommandInfo::word)->name;
+  check(options, texts);
+  if (options.command == CommandName::run) {
+    if (has_command) options.arguments.assign(dashes + 1, arguments.end());
+    if (options.arguments.empty()) throw UsageError("run: no command; write it after '--'");
+  } else if (has_command) {
+    throw UsageError(word + ": takes no command after '--'; only run does");
+  }
+  return {.options = std::move(options), .help = {}};
+}
+
+}  // namespace figment::host

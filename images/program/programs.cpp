@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+//
+// What meson builds (programs), and kbuild (driver). Both are incremental and live in build/ of the
+// checkout, outside the folders of the sources.
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "workshop.h"
+
+namespace figment::host {
+
+namespace {
+
+// Programs under these folders run in the guest, unless they are unit tests.
+constexpr const char* kGuestFolders[] = {"userspace", "tests/guest"};
+
+nlohmann::json introspect(const fs::path& folder, const std::string& what) {
+  return nlohmann::json::parse(read_file(folder / "meson-info" / ("intro-" + what + ".json")));
+}
+
+bool is_below(const fs::path& path, const fs::path& folder) {
+  const fs::path relative = path.lexically_relative(folder);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+}  // namespace
+
+std::vector<fs::path> Workshop::guest_programs() const {
+  std::vector<fs::path> unit_tests;
+  for (const auto& test : introspect(meson_folder(), "tests")) {
+    unit_tests.emplace_back(test.at("cmd").at(0).get<std::string>());
+  }
+  std::vector<fs::path> programs;
+  for (const auto& target : introspect(meson_folder(), "targets")) {
+    if (target.at("type") != "executable") continue;
+    const fs::path file = target.at("filename").at(0).get<std::string>();
+    const fs::path defined = target.at("defined_in").get<std::string>();
+    const bool is_test = std::ranges::find(unit_tests, file) != unit_tests.end();
+    const bool for_guest = std::ranges::any_of(kGuestFolders, [&](const char* folder) {
+      return is_below(defined, places_.checkout / folder);
+    });
+    if (for_guest && !is_test) programs.push_back(file);
+  }
+  return programs;
+}
+
+void Workshop::programs(const std::vector<std::string>& targets) {
+  if (make_nothing_) return;
+  Argv argv{"ninja", "-C", meson_folder()};
+  if (targets.empty()) {
+    argv.push_back(agent().lexically_relative(meson_folder()));
+    if (fs::exists(places_.checkout / "qemu-device/model/meson.build")) {
+      argv.push_back(model().lexically_relative(meson_folder()));
+    }
+    for (const fs::path& program : guest_programs()) {
+      argv.push_back(program.lexically_relative(meson_folder()));
+    }
+  } else {
+    std::ranges::copy(targets, std::back_inserter(argv));
+  }
+  const Lock lock(places_.build / ".lock",
+                  [] { std::cerr << "figment: programs: waiting for another run\n"; });
+  // Nearly always there is nothing to do; then nothing is said.
+  Argv question = argv;
+  question.push_back("-n");
+  if (capture(question, {}, true).text.contains("no work to do")) return;
+  Task task(*this, "programs");
+  task.run(argv);
+}
+
+Driver Workshop::driver(const Kernel& kernel) {
+  const fs::path source = places_.checkout / "kernel-driver";
+  const fs::path into = places_.build / "driver" / kernel.id;
+  const fs::path module = into / "figment.ko";
+  Inputs inputs;
+  inputs.add("build root", places_.build_root_id);
+  inputs.add("kernel", kernel.id + " " + kernel.release + " " +
+                           file_stamp(kernel.build / "Module.symvers"));
+  inputs.add_path("kernel-driver", source);
+  const Lock lock(places_.build / "driver.lock",
+                  [] { std::cerr << "figment: driver: waiting for another run\n"; });
+  if (!is_current(module, inputs)) {
+    Task task(*this, "driver");
+    fs::create_directories(into);
+    task.run({"make", "-C", kernel.build, "M=" + source.string(), "MO=" + into.string(),
+              "CONFIG_DRM_FIGMENT=m", "modules"});
+    set_current(module, inputs);
+  }
+  const Output depends = capture({"modinfo", "-F", "depends", module});
+  if (depends.status != 0) throw Failure("driver: modinfo cannot read " + module.string());
+  Driver driver{.module = module, .needs = {}};
+  std::istringstream names{depends.text};
+  for (std::string name; std::getline(names >> std::ws, name, ',');) {
+    while (name.ends_with('\n')) name.pop_back();
+    if (!name.empty()) driver.needs.push_back(name);
+  }
+  return driver;
+}
+
+}  // namespace figment::host

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//
+// QEMU: Debian's source with the Figment device linked in.
+//
+// The unpacked and configured tree stays in the cache as a workspace, so that a change of the
+// device costs seconds and not minutes. What is used is a copy of the binary, keyed by everything
+// that went into it; the workspace may belong to another checkout a moment later.
+#include <algorithm>
+#include <iostream>
+
+#include "workshop.h"
+
+namespace figment::host {
+
+namespace {
+
+const fs::path kPackages = "/usr/src/figment";
+
+const Argv kConfigure = {"--target-list=x86_64-softmmu",
+                         "--without-default-features",
+                         "--enable-tcg",
+                         "--enable-kvm",
+                         "--enable-virtfs",  // 9p shares
+                         "--enable-attr",
+                         "--disable-install-blobs",
+                         "--enable-trace-backends=log"};
+
+// One line in each of QEMU's own files makes the device known. The device's folder is hw/figment.
+struct Hook {
+  const char* file;
+  const char* after;  // a line of the file, whole
+  const char* line;
+};
+constexpr Hook kHooks[] = {
+    {"hw/meson.build", "subdir('dma')", "subdir('figment')"},
+    {"hw/Kconfig", "source dma/Kconfig", "source figment/Kconfig"},
+    {"meson.build", "    'hw/dma',", "    'hw/figment',"},
+};
+
+void apply(const Hook& hook, const fs::path& tree) {
+  std::string text = read_file(tree / hook.file);
+  const std::string after = "\n" + std::string{hook.after} + "\n";
+  const std::size_t at = text.find(after);
+  if (at == text.npos) throw Failure(std::string{"QEMU's "} + hook.file + " has no line " + hook.after);
+  text.insert(at + after.size(), std::string{hook.line} + "\n");
+  write_file(tree / hook.file, text);
+}
+
+// Makes `to` have the content of `from`. A file that has it already keeps its time: ninja builds
+// what is newer, and another checkout's file may be older and still different.
+void refresh(const fs::path& from, const fs::path& to) {
+  const std::string content = read_file(from);
+  if (fs::exists(to) && read_file(to) == content) return;
+  fs::create_directories(to.parent_path());
+  write_file(to, content);
+}
+
+// The device's sources and the two contracts that they include.
+std::vector<std::pair<fs::path, fs::path>> device_files(const fs::path& checkout) {
+  std::vector<std::pair<fs::path, fs::path>> files;
+  for (const auto& file : fs::directory_iterator(checkout / "qemu-device/qemu")) {
+    if (file.is_regular_file()) files.emplace_back(file.path(), file.path().filename());
+  }
+  files.emplace_back(checkout / "kernel-driver/figment_hw.h", "figment_hw.h");
+  files.emplace_back(checkout / "qemu-device/model/include/figment/figment_model.h",
+                     "figment/figment_model.h");
+  return files;
+}
+
+void refresh_device(const fs::path& checkout, const fs::path& folder) {
+  std::vector<fs::path> wanted;
+  for (const auto& [from, name] : device_files(checkout)) {
+    refresh(from, folder / name);
+    wanted.push_back(name);
+  }
+  std::vector<fs::path> stale;
+  for (const auto& file : fs::recursive_directory_iterator(folder)) {
+    if (file.is_directory()) continue;
+    if (std::ranges::find(wanted, fs::relative(file.path(), folder)) == wanted.end()) {
+      stale.push_back(file.path());
+    }
+  }
+  for (const fs::path& file : stale) fs::remove(file);
+}
+
+}  // namespace
+
+Inputs Workshop::qemu_inputs() const {
+  Inputs inputs;
+  inputs.add("build root", places_.build_root_id);
+  inputs.add("configure", quoted(kConfigure));
+  for (const Hook& hook : kHooks) inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
+  for (const auto& [from, name] : device_files(places_.checkout)) {
+    inputs.add_path(fs::relative(from, places_.checkout), from);
+  }
+  return inputs;
+}
+
+fs::path Workshop::qemu() {
+  Inputs tree_inputs;
+  tree_inputs.add("build root", places_.build_root_id);
+  tree_inputs.add("configure", quoted(kConfigure));
+  for (const Hook& hook : kHooks) {
+    tree_inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
+  }
+  const fs::path entry = cache_.get(
+      "qemu", qemu_inputs(),
+      [&](const fs::path& into) {
+        Task task(*this, "qemu");
+        const fs::path workspace = cache_.workspace("qemu", tree_inputs.key());
+        const fs::path source = workspace / "source";
+        const fs::path build = workspace / "build";
+        if (!fs::exists(source)) {
+          fs::path description;
+          for (const auto& file : fs::directory_iterator(kPackages)) {
+            if (file.path().extension() == ".dsc") description = file.path();
+          }
+          const fs::path partial = workspace / "source.partial";
+          fs::remove_all(partial);
+          // Debian's patches are applied too.
+          task.run({"dpkg-source", "--no-check", "-x", description, partial});
+          for (const Hook& hook : kHooks) apply(hook, partial);
+          fs::rename(partial, source);
+        }
+        refresh_device(places_.checkout, source / "hw/figment");
+        if (!fs::exists(build / "configured")) {
+          fs::remove_all(build);
+          fs::create_directories(build);
+          Argv configure = kConfigure;
+          configure.insert(configure.begin(), source / "configure");
+          task.run(configure, {.directory = build});
+          write_file(build / "configured", "");
+        }
+        task.run({"ninja", "-C", build, "qemu-system-x86_64"});
+        fs::copy_file(build / "qemu-system-x86_64", into / "qemu-system-x86_64");
+      },
+      [] { std::cerr << "figment: qemu: waiting for another run that makes it\n"; });
+  return entry / "qemu-system-x86_64";
+}
+
+}  // namespace figment::host

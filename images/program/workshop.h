@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+//
+// The workshop makes what a guest is made of. Each part knows its inputs, so it is made once and
+// again only when one of them changed:
+//
+//   build-root   the tree that all of this runs in; made by ./figment itself, before
+//   kernel       image and modules, by name or from a build tree        in the cache
+//   qemu         QEMU with the Figment device                           in the cache
+//   guest-root   the file system of the guest                           in the cache
+//   programs     model, library, tools, tests, agent (meson)            in build/
+//   driver       figment.ko for one kernel                              in build/
+//   initramfs    the agent, and the modules that reach the root         in build/
+//   tools        the image with driver and tools                        in build/
+//
+// The cache is shared by all checkouts, build/ belongs to this one. One file per part.
+#ifndef FIGMENT_PROGRAM_WORKSHOP_H
+#define FIGMENT_PROGRAM_WORKSHOP_H
+
+#include <string>
+#include <vector>
+
+#include "cache.h"
+#include "process.h"
+
+namespace figment::host {
+
+// Where everything is. Paths are valid in the build root, and on the host as well.
+struct Places {
+  fs::path checkout;
+  fs::path build;  // CHECKOUT/build
+  fs::path cache;
+  std::string build_root_id;  // what is installed in the build root
+
+  // From what ./figment has put into the environment. Throws Failure when that is missing.
+  static Places from_environment();
+};
+
+struct Kernel {
+  std::string name;     // as asked for: stock, or a folder
+  std::string id;       // changes when the kernel does; fit for a file name
+  std::string release;  // uname -r
+  fs::path image;
+  fs::path modules;        // folder with modules.dep
+  fs::path modules_image;  // erofs, mounted at /usr/lib/modules
+  fs::path build;          // for `make -C`
+};
+
+struct Driver {
+  fs::path module;                     // figment.ko
+  std::vector<std::string> needs;      // names of modules, from the module itself
+};
+
+// The image at /opt/figment of the guest, and what to load from there, in order.
+struct Tools {
+  fs::path image;
+  std::vector<std::string> driver_modules;  // figment.ko last
+  std::vector<std::string> nvme_modules;    // for comparisons
+};
+
+struct PartInfo {
+  std::string name;
+  std::string what;     // in a sentence, for progress and doctor
+  std::string typical;  // how long it takes on two cores
+};
+
+// Every part but the build root, in the order of dependencies.
+const std::vector<PartInfo>& part_infos();
+
+class Workshop {
+ public:
+  // With `make_nothing` each part only says where it would be.
+  explicit Workshop(Places places, bool make_nothing = false);
+
+  const Places& places() const { return places_; }
+  const Cache& cache() const { return cache_; }
+
+  // Each makes what it needs. Throws Failure with the name of the log when something goes wrong.
+  Kernel kernel(const std::string& name);
+  fs::path qemu();
+  fs::path guest_root();
+  // Builds the given meson targets; empty: all that a guest needs.
+  void programs(const std::vector<std::string>& targets = {});
+  Driver driver(const Kernel& kernel);
+  fs::path initramfs(const Kernel& kernel);
+  Tools tools(const Kernel& kernel);
+
+  // Inputs of the parts in the cache: what their keys are made of.
+  Inputs stock_kernel_inputs() const;
+  Inputs qemu_inputs() const;
+  Inputs guest_root_inputs() const;
+
+  // Products of meson.
+  fs::path meson_folder() const { return places_.build / "meson"; }
+  fs::path agent() const { return meson_folder() / "images/guest/figment-agent"; }
+  fs::path model() const { return meson_folder() / "qemu-device/model/libfigment-model.so"; }
+  // Programs that go to the guest, from meson's own description of the build.
+  std::vector<fs::path> guest_programs() const;
+
+ private:
+  Kernel kernel_from_tree(const fs::path& tree);
+
+  Places places_;
+  bool make_nothing_;
+  Cache cache_;
+};
+
+// One part being made: says so on stderr, shows that it lives, keeps the log. On a terminal the
+// state is one line that changes; else there is a line now and then.
+class Task {
+ public:
+  Task(const Workshop& workshop, std::string_view part);
+  Task(const Task&) = delete;
+  // "done" unless an exception is on its way.
+  ~Task();
+
+  // Runs one step with its output in the log. Throws Failure when it does not end well.
+  void run(const Argv& argv, ChildOptions options = {});
+  // Says that the part waits for another run of this program.
+  void waiting() const;
+  const fs::path& log() const { return log_; }
+
+ private:
+  void tick();
+  std::string elapsed() const;
+
+  PartInfo info_;
+  fs::path log_;
+  Clock::time_point started_ = Clock::now();
+  Clock::time_point told_ = started_;
+  int exceptions_;
+  bool terminal_;
+};
+
+// A stamp of a product in build/: what it was made of, beside it. True when `inputs` are the same.
+bool is_current(const fs::path& product, const Inputs& inputs);
+void set_current(const fs::path& product, const Inputs& inputs);
+// Size and time of a file: enough to see that a build has made it anew.
+std::string file_stamp(const fs::path& path);
+
+// Names of modules to load in order, so that each finds what it needs: paths below the folder of
+// `dependencies` (the text of modules.dep). Names that `builtin` (modules.builtin) lists need
+// nothing. Throws Failure on a name that neither knows.
+std::vector<std::string> load_order(std::string_view dependencies, std::string_view builtin,
+                                    const std::vector<std::string>& names);
+
+// Copies a module as the kernel loads it fastest: not compressed.
+void unpack_module(const fs::path& from, const fs::path& to);
+
+// An initramfs: "newc" cpio archive of folders and files, by paths without a leading slash.
+struct ArchiveFile {
+  std::string path;
+  std::string content;
+  unsigned mode = 0644;
+};
+std::string cpio_archive(const std::vector<ArchiveFile>& files);
+
+}  // namespace figment::host
+
+#endif
