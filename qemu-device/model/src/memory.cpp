@@ -12,6 +12,9 @@ namespace {
 // How much goes through a buffer at a time when one side is not RAM.
 constexpr size_t kBounceBytes = 4096;
 
+// Up to here an access uses a kept page; what is longer is data that moves once.
+constexpr size_t kSmallBytes = 256;
+
 bool aligned(const std::byte* pointer, size_t bytes) {
   return is_multiple(reinterpret_cast<uintptr_t>(pointer), bytes);
 }
@@ -48,24 +51,35 @@ uint64_t modified(uint64_t old, Modification kind, uint64_t operand, uint64_t co
 
 // `to` need not be aligned in the host; the stores become plain vector code.
 template <typename T>
-void fill_as(std::byte* to, uint64_t bytes, uint64_t first, bool increment) {
+void count_up(std::byte* to, uint64_t bytes, uint64_t first) {
   T value = static_cast<T>(first);
-  for (uint64_t at = 0; at < bytes; at += sizeof(T)) {
+  for (uint64_t at = 0; at < bytes; at += sizeof(T), ++value) {
     std::memcpy(to + at, &value, sizeof(T));
-    if (increment) ++value;
   }
 }
 
+void repeat(std::byte* to, uint64_t bytes, uint64_t value, unsigned element_bytes) {
+  for (unsigned bits = element_bytes * 8; bits < 64; bits *= 2) {
+    value = value << bits | (value & ((1ull << bits) - 1));
+  }
+  uint64_t at = 0;
+  for (; bytes - at >= sizeof(value); at += sizeof(value)) {
+    std::memcpy(to + at, &value, sizeof(value));
+  }
+  std::memcpy(to + at, &value, bytes - at);
+}
+
 void fill_bytes(std::byte* to, uint64_t bytes, const Pattern& pattern) {
+  if (!pattern.increment) return repeat(to, bytes, pattern.value, pattern.element_bytes);
   switch (pattern.element_bytes) {
     case 1:
-      return fill_as<uint8_t>(to, bytes, pattern.value, pattern.increment);
+      return count_up<uint8_t>(to, bytes, pattern.value);
     case 2:
-      return fill_as<uint16_t>(to, bytes, pattern.value, pattern.increment);
+      return count_up<uint16_t>(to, bytes, pattern.value);
     case 4:
-      return fill_as<uint32_t>(to, bytes, pattern.value, pattern.increment);
+      return count_up<uint32_t>(to, bytes, pattern.value);
     case 8:
-      return fill_as<uint64_t>(to, bytes, pattern.value, pattern.increment);
+      return count_up<uint64_t>(to, bytes, pattern.value);
   }
   FIGMENT_ASSERT(!"element");
 }
@@ -96,7 +110,7 @@ Memory::View Memory::view(Location at, uint64_t bytes, bool for_write) {
   }
   const uint64_t in_page = at.bus().value % kPageBytes;
   const uint64_t page_rest = kPageBytes - in_page;
-  if (bytes <= page_rest) {
+  if (bytes <= kSmallBytes && bytes <= page_rest) {
     if (Slot* slot = slot_for(at.bus().value - in_page, for_write)) {
       return View(*slot, in_page, bytes);
     }
@@ -111,9 +125,12 @@ Memory::View Memory::view(Location at, uint64_t bytes, bool for_write) {
 
 // A kept mapping of the whole page, or null: then it is not plain RAM all over.
 Memory::Slot* Memory::slot_for(uint64_t page, bool for_write) {
+  const auto holds = [&](const Slot& slot) {
+    return slot.pointer && slot.page == page && (slot.for_write || !for_write);
+  };
+  if (holds(slots_[recent_])) return &slots_[recent_];
   for (unsigned i = 0; i < slots_used_; ++i) {
-    Slot& slot = slots_[i];
-    if (slot.pointer && slot.page == page && (slot.for_write || !for_write)) return &slot;
+    if (holds(slots_[i])) return &slots_[recent_ = i];
   }
   Slot* free = nullptr;
   if (slots_used_ < slots_.size()) {

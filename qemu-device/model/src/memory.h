@@ -109,6 +109,7 @@ class Memory {
   const Host& host_;
   std::array<Slot, 16> slots_{};
   unsigned slots_used_ = 0;
+  unsigned recent_ = 0;
   unsigned victim_ = 0;
 };
 

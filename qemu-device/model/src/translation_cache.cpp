@@ -52,7 +52,7 @@ std::optional<uint64_t> TranslationCache::find(Asid asid, GpuVa va, unsigned shi
   Line* line = lookup(tag_of(asid, va, shift));
   if (!line) return std::nullopt;
   if (line->epoch != epochs_[asid.value] || (line->expires != kNever && now >= line->expires)) {
-    line->tag = 0;
+    *line = {};
     return std::nullopt;
   }
   line->used = ++uses_;
@@ -62,12 +62,14 @@ std::optional<uint64_t> TranslationCache::find(Asid asid, GpuVa va, unsigned shi
 void TranslationCache::insert(Asid asid, GpuVa va, unsigned shift, uint64_t entry, Nanos now) {
   if (lines_.empty()) return;
   const uint64_t tag = tag_of(asid, va, shift);
-  Line* line = lookup(tag);
-  if (!line) {
-    Line* set = set_of(tag);
-    line = std::min_element(set, set + ways_, [](const Line& a, const Line& b) {
-      return (a.tag ? a.used : 0) < (b.tag ? b.used : 0);
-    });
+  Line* set = set_of(tag);
+  Line* line = set;
+  for (Line* way = set; way != set + ways_; ++way) {
+    if (way->tag == tag) {
+      line = way;
+      break;
+    }
+    if (way->used < line->used) line = way;
   }
   *line = {.tag = tag,
            .entry = entry,
@@ -86,11 +88,11 @@ void TranslationCache::drop_range(Asid asid, GpuVa first, GpuVa last) {
     // Looking for each one, or at each line: whichever is less work.
     if (last_tag - first_tag < lines_.size() / ways_) {
       for (uint64_t tag = first_tag; tag <= last_tag; ++tag) {
-        if (Line* line = lookup(tag)) line->tag = 0;
+        if (Line* line = lookup(tag)) *line = {};
       }
     } else {
       for (Line& line : lines_) {
-        if (line.tag >= first_tag && line.tag <= last_tag) line.tag = 0;
+        if (line.tag >= first_tag && line.tag <= last_tag) line = {};
       }
     }
   }

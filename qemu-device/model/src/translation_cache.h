@@ -37,7 +37,7 @@ class TranslationCache {
 
  private:
   struct Line {
-    uint64_t tag = 0;  // 0: free
+    uint64_t tag = 0;  // 0: free, and then all of it is 0
     uint64_t entry = 0;
     uint64_t epoch = 0;
     uint64_t used = 0;
