@@ -50,6 +50,7 @@ figment_model_host FakeHost::interface() {
       .trace =
           [](void* opaque, unsigned event, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
             FakeHost& host = of(opaque);
+            ++host.counts_.at(event);
             if (host.keep_traces) host.traces.push_back({event, {a, b, c, d}});
           },
   };
@@ -93,9 +94,9 @@ std::string FakeHost::complaints() const {
   return maps_.empty() ? "" : "a mapping was kept after the call";
 }
 
-unsigned FakeHost::count(figment_trace event) const {
-  return static_cast<unsigned>(
-      std::ranges::count(traces, static_cast<unsigned>(event), &TracePoint::event));
+void FakeHost::forget_traces() {
+  traces.clear();
+  counts_ = {};
 }
 
 }  // namespace figment::test

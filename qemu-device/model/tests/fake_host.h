@@ -65,7 +65,9 @@ class FakeHost {
   std::string complaints() const;
   // Bytes that the model said it wrote through mappings, since the start.
   uint64_t touched_bytes() const { return touched_bytes_; }
-  unsigned count(figment_trace event) const;
+  // How often the model traced this, whether kept or not.
+  uint64_t count(figment_trace event) const { return counts_[event]; }
+  void forget_traces();
 
   std::vector<std::byte> ram;
   std::vector<std::byte> device;
@@ -74,7 +76,7 @@ class FakeHost {
   uint64_t ns_per_look = 0;  // the clock moves by itself when it is read
   std::vector<unsigned> interrupts;
   std::vector<TracePoint> traces;
-  bool keep_traces = true;
+  bool keep_traces = true;  // a long run only counts them
 
  private:
   struct Mapping {
@@ -91,6 +93,7 @@ class FakeHost {
   std::multimap<void*, Mapping> maps_;
   std::string broken_rule_;
   uint64_t touched_bytes_ = 0;
+  std::array<uint64_t, FIGMENT_TRACE_COUNT> counts_{};
 };
 
 }  // namespace figment::test
