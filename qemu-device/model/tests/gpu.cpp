@@ -106,17 +106,18 @@ figment_model_progress Gpu::run_steps(uint64_t steps) {
   return progress;
 }
 
-figment_model_progress Gpu::run_now(uint64_t steps) {
+figment_model_progress Gpu::run_now() {
   for (;;) {
-    const figment_model_progress progress = run_steps(steps);
-    if (progress.next_ns > host.now_ns || progress.steps == steps) return progress;
+    const figment_model_progress progress = run_steps(1000);
+    if (progress.next_ns > host.now_ns) return progress;
   }
 }
 
-void Gpu::run_all(uint64_t for_ns) {
+void Gpu::run_all(uint64_t for_ns, uint64_t most_steps) {
   const uint64_t end = host.now_ns + for_ns;
-  for (;;) {
+  for (uint64_t steps = 0; steps < most_steps;) {
     const figment_model_progress progress = run_steps(1000);
+    steps += progress.steps;
     if (progress.next_ns >= end) return;
     host.now_ns = std::max(host.now_ns, progress.next_ns);
   }

@@ -67,9 +67,10 @@ class Gpu {
   void bring_up();
 
   // Work that can be done now, without moving the clock. Returns what run() said.
-  figment_model_progress run_now(uint64_t steps = 1'000'000);
-  // Moves the clock from one deadline to the next until nothing is to do, at most so far.
-  void run_all(uint64_t for_ns = 1'000'000'000);
+  figment_model_progress run_now();
+  // Moves the clock from one deadline to the next until nothing is to do, or so far, or so much:
+  // an endless packet takes no time.
+  void run_all(uint64_t for_ns = 1'000'000'000, uint64_t most_steps = 1'000'000);
   void advance(uint64_t ns) { host.now_ns += ns; }
   figment_model_progress step() { return run_steps(1); }
   figment_model_progress run_steps(uint64_t steps);

@@ -200,7 +200,7 @@ class Hostile {
     const auto q = static_cast<uint32_t>(below(8));
     if (!one_in(4)) {
       gpu.command(q, FIGMENT_QUEUE_RESET);
-      if (one_in(2)) gpu.run_all(50'000);
+      if (one_in(2)) gpu.run_all(50'000, 200);
     }
     figment_descriptor d{};
     d.ring_address = one_in(20) ? value() : below(64) * kPage;
