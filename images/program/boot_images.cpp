@@ -88,8 +88,7 @@ fs::path Workshop::initramfs(const Kernel& kernel) {
 Tools Workshop::tools(const Kernel& kernel) {
   const fs::path file = places_.build / "images" / kernel.id / "tools.erofs";
   if (make_nothing_) return {.image = file, .driver_modules = {}, .nvme_modules = {}};
-  const bool has_driver = fs::exists(places_.checkout / "kernel-driver/Makefile");
-  const Driver built = has_driver ? driver(kernel) : Driver{};
+  const Driver built = driver(kernel);
   const std::vector<fs::path> programs = guest_programs();
   const auto in_guest = [](const std::string& name) { return "/opt/figment/modules/" + name; };
   const std::vector<std::string> needs = order_for(kernel, built.needs);
@@ -97,7 +96,7 @@ Tools Workshop::tools(const Kernel& kernel) {
   Tools tools{.image = file, .driver_modules = {}, .nvme_modules = {}};
   for (const auto& path : needs) tools.driver_modules.push_back(in_guest(plain_name(path)));
   for (const auto& path : nvme) tools.nvme_modules.push_back(in_guest(plain_name(path)));
-  if (has_driver) tools.driver_modules.push_back(in_guest("figment.ko"));
+  tools.driver_modules.push_back(in_guest("figment.ko"));
 
   Inputs inputs;
   inputs.add("kernel", kernel.id + file_stamp(kernel.modules_image));
@@ -120,7 +119,7 @@ Tools Workshop::tools(const Kernel& kernel) {
       unpack_module(kernel.modules / path, stage / "modules" / plain_name(path));
     }
   }
-  if (has_driver) fs::copy_file(built.module, stage / "modules/figment.ko");
+  fs::copy_file(built.module, stage / "modules/figment.ko");
   // A guest may still have the old image open: replace it, never change it.
   const fs::path partial = file.string() + ".partial";
   fs::remove(partial);

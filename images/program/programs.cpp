@@ -27,6 +27,14 @@ bool is_below(const fs::path& path, const fs::path& folder) {
 
 }  // namespace
 
+fs::path Workshop::meson_product(const std::string& target) const {
+  for (const auto& entry : introspect(meson_folder(), "targets")) {
+    const bool runs = entry.at("type") == "executable" || entry.at("type") == "shared library";
+    if (runs && entry.at("name") == target) return entry.at("filename").at(0).get<std::string>();
+  }
+  throw Failure("meson builds no " + target);
+}
+
 std::vector<fs::path> Workshop::guest_programs() const {
   std::vector<fs::path> unit_tests;
   for (const auto& test : introspect(meson_folder(), "tests")) {
@@ -51,9 +59,7 @@ void Workshop::programs(const std::vector<std::string>& targets) {
   Argv argv{"ninja", "-C", meson_folder()};
   if (targets.empty()) {
     argv.push_back(agent().lexically_relative(meson_folder()));
-    if (fs::exists(places_.checkout / "qemu-device/model/meson.build")) {
-      argv.push_back(model().lexically_relative(meson_folder()));
-    }
+    argv.push_back(model().lexically_relative(meson_folder()));
     for (const fs::path& program : guest_programs()) {
       argv.push_back(program.lexically_relative(meson_folder()));
     }

@@ -18,6 +18,9 @@ const fs::path kPackages = "/usr/src/figment";
 
 const Argv kConfigure = {"--target-list=x86_64-softmmu",
                          "--without-default-features",
+                         "--without-default-devices",
+                         "--with-devices-x86_64=figment",
+                         "--disable-debug-info",
                          "--enable-tcg",
                          "--enable-kvm",
                          "--enable-virtfs",  // 9p shares
@@ -67,6 +70,16 @@ std::vector<std::pair<fs::path, fs::path>> device_files(const fs::path& checkout
   return files;
 }
 
+// What the workspace is made of; the device's files come and go in it.
+Inputs workspace_inputs(const Places& places) {
+  Inputs inputs;
+  inputs.add("build root", places.build_root_id);
+  inputs.add("configure", quoted(kConfigure));
+  inputs.add_path("images/qemu/devices.mak", places.checkout / "images/qemu/devices.mak");
+  for (const Hook& hook : kHooks) inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
+  return inputs;
+}
+
 void refresh_device(const fs::path& checkout, const fs::path& folder) {
   std::vector<fs::path> wanted;
   for (const auto& [from, name] : device_files(checkout)) {
@@ -86,10 +99,7 @@ void refresh_device(const fs::path& checkout, const fs::path& folder) {
 }  // namespace
 
 Inputs Workshop::qemu_inputs() const {
-  Inputs inputs;
-  inputs.add("build root", places_.build_root_id);
-  inputs.add("configure", quoted(kConfigure));
-  for (const Hook& hook : kHooks) inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
+  Inputs inputs = workspace_inputs(places_);
   for (const auto& [from, name] : device_files(places_.checkout)) {
     inputs.add_path(fs::relative(from, places_.checkout), from);
   }
@@ -97,17 +107,11 @@ Inputs Workshop::qemu_inputs() const {
 }
 
 fs::path Workshop::qemu() {
-  Inputs tree_inputs;
-  tree_inputs.add("build root", places_.build_root_id);
-  tree_inputs.add("configure", quoted(kConfigure));
-  for (const Hook& hook : kHooks) {
-    tree_inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
-  }
   const fs::path entry = cache_.get(
       "qemu", qemu_inputs(),
       [&](const fs::path& into) {
         Task task(*this, "qemu");
-        const fs::path workspace = cache_.workspace("qemu", tree_inputs.key());
+        const fs::path workspace = cache_.workspace("qemu", workspace_inputs(places_).key());
         const fs::path source = workspace / "source";
         const fs::path build = workspace / "build";
         if (!fs::exists(source)) {
@@ -120,6 +124,8 @@ fs::path Workshop::qemu() {
           // Debian's patches are applied too.
           task.run({"dpkg-source", "--no-check", "-x", description, partial});
           for (const Hook& hook : kHooks) apply(hook, partial);
+          fs::copy_file(places_.checkout / "images/qemu/devices.mak",
+                        partial / "configs/devices/x86_64-softmmu/figment.mak");
           fs::rename(partial, source);
         }
         refresh_device(places_.checkout, source / "hw/figment");

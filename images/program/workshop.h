@@ -89,12 +89,13 @@ class Workshop {
   Inputs qemu_inputs() const;
   Inputs guest_root_inputs() const;
 
-  // Products of meson.
+  // Products of meson, from its own description of the build: the file of a target, by the
+  // target's name, and the programs that go to the guest.
   fs::path meson_folder() const { return places_.build / "meson"; }
-  fs::path agent() const { return meson_folder() / "images/guest/figment-agent"; }
-  fs::path model() const { return meson_folder() / "qemu-device/model/libfigment-model.so"; }
-  // Programs that go to the guest, from meson's own description of the build.
+  fs::path meson_product(const std::string& target) const;
   std::vector<fs::path> guest_programs() const;
+  fs::path agent() const { return meson_product("figment-agent"); }
+  fs::path model() const { return meson_product("figment-model"); }
 
  private:
   Kernel kernel_from_tree(const fs::path& tree);

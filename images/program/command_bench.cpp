@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+//
+// bench: figures as ratios, each beside a peer that was measured in the same run on this machine.
+//
+//   round trip   an empty job, submit to wait; a 4 KiB O_DIRECT read of QEMU's NVMe device with a
+//                null backend, in the same guest
+//   COPY         16 MiB, in the guest; memcpy here
+//   warm run     all of `./figment run -- true`; the same kernel and root without a GPU, from the
+//                start of QEMU to its end
+//   edit run     the same after one file of the driver was compiled again; a fixed limit
+//   model        the model by itself, without QEMU; no peer
+//
+// A missed target is said and does not change the exit status: a busy machine misses some.
+#include <algorithm>
+#include <cstring>
+#include <format>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "commands.h"
+
+namespace figment::host {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Seconds = std::chrono::duration<double>;
+
+struct Row {
+  std::string what;
+  double value;
+  std::string unit;
+  std::string peer;
+  double peer_value;
+  double target;
+  bool at_most;  // the ratio value / peer is to be at most the target; else at least
+
+  double ratio() const { return value / peer_value; }
+  bool met() const { return at_most ? ratio() <= target : ratio() >= target; }
+};
+
+double median(std::vector<double> values) {
+  if (values.empty()) throw Failure("bench: nothing was measured");
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// Bytes per second of single copies that do not fit the caches of a core.
+std::vector<double> memcpy_rates(std::size_t bytes, unsigned samples) {
+  std::vector<char> from(bytes, 1), to(bytes, 2);
+  std::vector<double> rates;
+  for (unsigned i = 0; i < samples; ++i) {
+    from[i % bytes] = static_cast<char>(i);
+    const auto begin = Clock::now();
+    std::memcpy(to.data(), from.data(), bytes);
+    const double seconds = Seconds(Clock::now() - begin).count();
+    // Reads the result, so that the copy is not optimised away.
+    if (to[i % bytes] != static_cast<char>(i)) throw Failure("bench: memcpy is broken");
+    rates.push_back(static_cast<double>(bytes) / seconds);
+  }
+  return rates;
+}
+
+Json guest_results(Workshop& workshop, const VmOptions& vm) {
+  const fs::path folder = run_folder(workshop.places());
+  const fs::path results = folder / "results";
+  fs::create_directories(results);
+  Prepared prepared = prepare(
+      workshop, vm,
+      {.command = {"figment-bench", "--json", results / "bench.json"},
+       .shares = {{.folder = results, .mount = results, .writable = true}},
+       .null_nvme = true,
+       .directory = "/root"});
+  prepared.session.folder = folder;
+  std::string output;
+  prepared.session.on_stdout = prepared.session.on_stderr = [&](std::string_view bytes) {
+    output += bytes;
+  };
+  std::cerr << "figment: bench: figment-bench in a guest (about 1 min)\n";
+  const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop.places()));
+  if (verdict.exit_status() != 0) {
+    throw Failure("bench: figment-bench failed\n" + output + verdict.explanation());
+  }
+  return Json::parse(read_file(results / "bench.json"));
+}
+
+Json model_results(Workshop& workshop) {
+  const fs::path program = workshop.meson_product("model-bench");
+  workshop.programs({program.lexically_relative(workshop.meson_folder())});
+  std::cerr << "figment: bench: the model by itself (about 30 s)\n";
+  const Output output = capture({program, "--benchmark_format=json", "--benchmark_min_time=0.2s"});
+  if (output.status != 0) throw Failure("bench: model-bench failed");
+  return Json::parse(output.text).at("benchmarks");
+}
+
+// From the start of QEMU to its end.
+double boot_without_gpu(Workshop& workshop, VmOptions vm) {
+  vm.gpus = 0;
+  Prepared prepared = prepare(workshop, vm, {.command = {"true"}, .shares = {}, .null_nvme = false,
+                                             .directory = "/root"});
+  prepared.session.folder = run_folder(workshop.places());
+  const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop.places()));
+  if (verdict.exit_status() != 0) throw Failure("bench: " + verdict.explanation());
+  return Seconds(verdict.until_end).count();
+}
+
+double whole_run(Workshop& workshop, const VmOptions& vm) {
+  const auto begin = Clock::now();
+  const Output output =
+      capture({workshop.places().checkout / "figment", "run", "--kernel", vm.kernel, "--", "true"}, {},
+              true);
+  if (output.status != 0) throw Failure("bench: figment run failed\n" + output.text);
+  return Seconds(Clock::now() - begin).count();
+}
+
+// As if one file of the driver had been edited: its object is gone, and what was linked from it.
+void forget_one_object(Workshop& workshop, const VmOptions& vm) {
+  const Driver driver = workshop.driver(workshop.kernel(vm.kernel));
+  fs::remove(driver.module.parent_path() / "figment_vm.o");
+  fs::remove(driver.module.string() + ".inputs");
+}
+
+void add_boot_rows(Workshop& workshop, const VmOptions& vm, std::vector<Row>& rows) {
+  constexpr unsigned kSamples = 5;
+  std::cerr << "figment: bench: warm runs (about 2 min)\n";
+  std::vector<double> with, without;
+  whole_run(workshop, vm);  // everything is made and in the page cache after this one
+  for (unsigned i = 0; i < kSamples; ++i) {
+    without.push_back(boot_without_gpu(workshop, vm));
+    with.push_back(whole_run(workshop, vm));
+  }
+  rows.push_back({"warm figment run -- true", median(with), "s", "boot without GPU", median(without),
+                  1.3, true});
+  forget_one_object(workshop, vm);
+  rows.push_back({"the same, one driver file edited", whole_run(workshop, vm), "s", "limit", 20, 1,
+                  true});
+}
+
+void print_rows(const std::vector<Row>& rows) {
+  std::cout << std::format("{:<34} {:>12} {:<20} {:>12} {:>7} {:>8}\n", "measured", "value", "peer",
+                           "value", "ratio", "target");
+  for (const Row& row : rows) {
+    std::cout << std::format("{:<34} {:>7.2f} {:<4} {:<20} {:>7.2f} {:<4} {:>7.2f} {:>3} {:>4.2f}{}\n",
+                             row.what, row.value, row.unit, row.peer, row.peer_value, row.unit,
+                             row.ratio(), row.at_most ? "<=" : ">=", row.target,
+                             row.met() ? "" : "  missed");
+  }
+}
+
+void print_model(const Json& benchmarks) {
+  std::cout << std::format("\n{:<52} {:>14} {:>16}\n", "model alone", "time", "rate");
+  for (const Json& entry : benchmarks) {
+    std::string rate;
+    if (entry.contains("items_per_second")) {
+      rate = std::format("{:.2f} M/s", entry["items_per_second"].get<double>() / 1e6);
+    } else if (entry.contains("bytes_per_second")) {
+      rate = std::format("{:.2f} GB/s", entry["bytes_per_second"].get<double>() / 1e9);
+    }
+    std::cout << std::format("{:<52} {:>11.1f} {:<2} {:>16}\n", entry["name"].get<std::string>(),
+                             entry["real_time"].get<double>(),
+                             entry["time_unit"].get<std::string>(), rate);
+  }
+}
+
+Json in_json(const Row& row) {
+  return {{"what", row.what},   {"value", row.value},           {"unit", row.unit},
+          {"peer", row.peer},   {"peer_value", row.peer_value}, {"ratio", row.ratio()},
+          {"target", row.target}, {"at_most", row.at_most},     {"met", row.met()}};
+}
+
+}  // namespace
+
+int bench_command(const Options& options) {
+  Workshop workshop(Places::from_environment(), options.vm.dry_run);
+  if (options.vm.dry_run) {
+    Prepared prepared = prepare(workshop, options.vm, {.command = {}, .shares = {},
+                                                       .null_nvme = true, .directory = {}});
+    prepared.guest.console = "CONSOLE";
+    std::cout << quoted(qemu_argv(prepared.guest)) << "\n";
+    return 0;
+  }
+  constexpr std::size_t kCopyBytes = 16 << 20;
+  std::vector<double> copies = memcpy_rates(kCopyBytes, 20);
+  const Json guest = guest_results(workshop, options.vm);
+  // Before and after, because the machine may be busier at one of the times.
+  std::ranges::copy(memcpy_rates(kCopyBytes, 20), std::back_inserter(copies));
+  const double memcpy_gb = median(copies) / 1e9;
+
+  std::vector<Row> rows;
+  const Json& trip = guest.at("round_trip");
+  if (trip.at("disk_read_us").is_null()) {
+    throw Failure("bench: no disk to compare with: " + trip.value("disk_read_why_not", ""));
+  }
+  rows.push_back({"empty job, submit to wait, p50", trip["empty_job_us"]["p50"], "us",
+                  "NVMe read, p50", trip["disk_read_us"]["p50"], 1.0, true});
+  for (const Json& copy : guest.at("copy")) {
+    if (copy.at("bytes") != kCopyBytes) continue;
+    rows.push_back({"COPY 16 MiB, system to " + copy.at("to").get<std::string>(),
+                    copy["bytes_per_second"]["p50"].get<double>() / 1e9, "GB/s", "memcpy here",
+                    memcpy_gb, 0.6, false});
+  }
+  const Json model = model_results(workshop);
+  add_boot_rows(workshop, options.vm, rows);
+  print_rows(rows);
+  print_model(model);
+  if (!options.json.empty()) {
+    Json all = {{"version", 1}, {"rows", Json::array()}, {"guest", guest}, {"model", model}};
+    for (const Row& row : rows) all["rows"].push_back(in_json(row));
+    write_file(visible(options.json), all.dump(1) + "\n");
+  }
+  return 0;
+}
+
+}  // namespace figment::host

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+#include "test_sources.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <format>
+#include <nlohmann/json.hpp>
+
+#include "demo.h"
+
+namespace figment::host {
+
+namespace {
+
+// A program that is silent for so long hangs. Sanitised model tests on a loaded machine take
+// minutes, guests boot in between.
+constexpr std::chrono::minutes kSilence{10};
+constexpr std::chrono::minutes kGuestLimit{25};
+
+std::string join(const std::vector<std::string>& words, char separator) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : std::string{separator}) + word;
+  return text;
+}
+
+std::vector<std::string> without_prefix(const std::vector<std::string>& names,
+                                        const std::string& prefix) {
+  std::vector<std::string> rest;
+  for (const std::string& name : names) rest.push_back(name.substr(prefix.size()));
+  return rest;
+}
+
+// Runs a program here; its stdout and stderr are one stream.
+GtestRun run_here(const Argv& argv, const std::function<void(std::string_view)>& output) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
+  const Fd reader(ends[0]);
+  Fd writer(ends[1]);
+  Child child(argv, {.directory = {},
+                     .environment = {"GTEST_COLOR=no", "UBSAN_OPTIONS=print_stacktrace=1"},
+                     .input = -1,
+                     .output = writer.get(),
+                     .error = writer.get(),
+                     .keep = {}});
+  writer = Fd();
+  std::array<char, 65536> buffer;
+  for (;;) {
+    if (!wait_readable(reader.get(), Clock::now() + kSilence)) {
+      child.signal(SIGKILL);
+      child.wait();
+      return {.status = 124,
+              .trouble = std::format("ended by us: no output for {} minutes", kSilence.count())};
+    }
+    const ssize_t n = read(reader.get(), buffer.data(), buffer.size());
+    if (n <= 0) break;
+    output({buffer.data(), static_cast<std::size_t>(n)});
+  }
+  return {.status = *child.wait(), .trouble = {}};
+}
+
+class ProgramTests : public TestSource {
+ public:
+  ProgramTests(std::string prefix, fs::path program)
+      : prefix_(std::move(prefix)), program_(std::move(program)) {}
+
+  std::vector<std::string> names() override {
+    const Output list = capture({program_, "--gtest_list_tests"});
+    if (list.status != 0) throw Failure(program_.string() + " cannot list its tests");
+    std::vector<std::string> names = parse_test_list(list.text);
+    for (std::string& name : names) name = prefix_ + name;
+    return names;
+  }
+
+  void run(const std::vector<std::string>& selected, const Report& report) override {
+    run_gtest(prefix_, without_prefix(selected, prefix_),
+              [this](const std::string& filter, const auto& output) {
+                return run_here({program_, "--gtest_filter=" + filter}, output);
+              },
+              report);
+  }
+
+ private:
+  std::string prefix_;
+  fs::path program_;
+};
+
+class GuestTests : public TestSource {
+ public:
+  GuestTests(Workshop& workshop, VmOptions vm) : workshop_(workshop), vm_(std::move(vm)) {}
+
+  std::vector<std::string> names() override {
+    const Output list = capture({program(), "--gtest_list_tests"});
+    if (list.status != 0) throw Failure("figment-guest-tests cannot list its tests");
+    std::vector<std::string> names = parse_test_list(list.text);
+    for (std::string& name : names) name = kPrefix + name;
+    names.push_back(kLogName);
+    return names;
+  }
+
+  void run(const std::vector<std::string>& selected, const Report& report) override {
+    std::vector<std::string> tests = selected;
+    std::erase(tests, kLogName);
+    std::string reports;
+    if (tests.empty()) {
+      // Only the log is asked for: that of a guest that boots, loads the driver and unloads it.
+      reports = run_one({"modprobe", "-r", "figment"}, {}).second;
+    } else {
+      run_gtest(kPrefix, without_prefix(tests, kPrefix),
+                [&](const std::string& filter, const auto& output) {
+                  auto [run, log] = run_one(
+                      {"env", "GTEST_COLOR=no", "figment-guest-tests", "--gtest_filter=" + filter},
+                      output);
+                  reports += log;
+                  return run;
+                },
+                report);
+    }
+    // Always said, selected or not: no run of guest tests is good with a report in the log.
+    report({.name = kLogName,
+            .outcome = reports.empty() ? Outcome::passed : Outcome::failed,
+            .detail = reports,
+            .milliseconds = 0});
+  }
+
+ private:
+  static constexpr const char* kPrefix = "guest.";
+  static constexpr const char* kLogName = "guest.Kernel.log_holds_no_report";
+
+  fs::path program() const { return workshop_.meson_product("figment-guest-tests"); }
+
+  // A guest that runs `command`; and what the judge found in its log, in words.
+  std::pair<GtestRun, std::string> run_one(const Argv& command,
+                                           const std::function<void(std::string_view)>& output) {
+    Prepared prepared = prepare(workshop_, vm_,
+                                {.command = command, .shares = {}, .null_nvme = false,
+                                 .directory = "/root"});
+    prepared.session.folder = run_folder(workshop_.places());
+    prepared.session.timeout = kGuestLimit;
+    prepared.session.on_stdout = prepared.session.on_stderr = output;
+    const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop_.places()));
+    GtestRun run{.status = verdict.status.value_or(3), .trouble = {}};
+    if (!verdict.trouble.empty()) {
+      run.trouble = verdict.trouble + "; console log: " + verdict.console.string();
+    }
+    return {run, verdict.reports.empty() ? "" : verdict.explanation()};
+  }
+
+  Workshop& workshop_;
+  VmOptions vm_;
+};
+
+// The whole chain once: fork stress in a guest. The rows judge themselves; here it is asked that
+// there was something to judge.
+class DemoTests : public TestSource {
+ public:
+  DemoTests(Workshop& workshop, VmOptions vm) : workshop_(workshop), vm_(std::move(vm)) {}
+
+  std::vector<std::string> names() override { return {kSafe, kUnsafe, kWhole}; }
+
+  void run(const std::vector<std::string>& selected, const Report& report) override {
+    constexpr unsigned kSeconds = 20;
+    const DemoResult result = run_demo(workshop_, vm_, {.seconds = kSeconds, .forks = 0}, {}, {});
+    const auto say = [&](const char* name, const std::string& complaint) {
+      if (std::ranges::find(selected, name) == selected.end()) return;
+      report({.name = name,
+              .outcome = complaint.empty() ? Outcome::passed : Outcome::failed,
+              .detail = complaint,
+              .milliseconds = 0});
+    };
+    std::string safe, unsafe;
+    unsigned safe_rows = 0, unsafe_rows = 0;
+    for (const DemoRow& row : result.rows) {
+      const bool is_control = row.strategy == "unsafe";
+      ++(is_control ? unsafe_rows : safe_rows);
+      const std::string name = row.strategy + " " + row.scenario;
+      std::string& complaint = is_control ? unsafe : safe;
+      if (row.forks == 0) complaint += name + ": no forks\n";
+      if (row.gpu_words == 0) complaint += name + ": no words were checked\n";
+      if (is_control && row.corrupt_words == 0) complaint += name + ": no corrupt word was found\n";
+      if (!is_control && row.corrupt_words > 0) {
+        complaint += std::format("{}: {} corrupt words\n", name, row.corrupt_words);
+      }
+    }
+    if (safe_rows == 0) safe += "no row of a safe strategy\n";
+    if (unsafe_rows == 0) unsafe += "no row of the control\n";
+    say(kSafe, safe);
+    say(kUnsafe, unsafe);
+    const int status = result.verdict.exit_status();
+    say(kWhole, status == 0 ? ""
+                            : std::format("exit status {}\n{}{}", status, result.errors,
+                                          result.verdict.explanation()));
+  }
+
+ private:
+  static constexpr const char* kSafe = "demo.Oracle.safe_strategies_keep_every_word";
+  static constexpr const char* kUnsafe = "demo.Oracle.control_is_caught_in_every_scenario";
+  static constexpr const char* kWhole = "demo.Stress.ends_well_with_a_clean_log";
+
+  Workshop& workshop_;
+  VmOptions vm_;
+};
+
+}  // namespace
+
+void run_gtest(const std::string& prefix, std::vector<std::string> tests, const GtestRunner& runner,
+               const Report& report) {
+  const auto done = [&](TestResult result) {
+    std::erase(tests, result.name);
+    result.name = prefix + result.name;
+    report(result);
+  };
+  while (!tests.empty()) {
+    GtestLog log;
+    const std::size_t before = tests.size();
+    bool any_failed = false;
+    const GtestRun run = runner(join(tests, ':'), [&](std::string_view bytes) {
+      for (TestResult& result : log.feed(bytes)) {
+        any_failed |= result.outcome == Outcome::failed;
+        done(std::move(result));
+      }
+    });
+    const std::string end = std::format("{}the program ended with status {}",
+                                        run.trouble.empty() ? "" : run.trouble + "; ", run.status);
+    if (auto result = log.unfinished()) {
+      result->detail += end + " in this test\n";
+      done(std::move(*result));
+    } else if (tests.size() == before) {
+      for (const std::string& name : std::vector(tests)) {
+        done({.name = name, .outcome = Outcome::failed, .detail = end + " and did not run it\n",
+              .milliseconds = 0});
+      }
+    } else if ((run.status != 0 && !any_failed) || !run.trouble.empty()) {
+      // A leak that a sanitiser finds at the end, a guest that dies while it shuts down.
+      report({.name = prefix + "Program.ends_well", .outcome = Outcome::failed,
+              .detail = end + " after its tests\n", .milliseconds = 0});
+    }
+  }
+}
+
+std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm) {
+  struct Program {
+    std::string prefix;
+    fs::path file;
+  };
+  std::vector<Program> programs;
+  std::vector<std::string> targets;
+  const fs::path folder = workshop.meson_folder();
+  for (const auto& test : nlohmann::json::parse(read_file(folder / "meson-info/intro-tests.json"))) {
+    const std::string name = test.at("name");
+    if (test.at("protocol") != "gtest") throw Failure("the meson test " + name + " is no GoogleTest");
+    const auto& suites = test.at("suite");
+    const std::string suite = suites.empty() ? "" : suites.at(0).get<std::string>();
+    // "project:suite", or the project alone.
+    const std::size_t colon = suite.find(':');
+    const fs::path file = test.at("cmd").at(0).get<std::string>();
+    programs.push_back({(colon == suite.npos ? name : suite.substr(colon + 1)) + ".", file});
+    targets.push_back(file.lexically_relative(folder));
+  }
+  const fs::path guest_tests = workshop.meson_product("figment-guest-tests");
+  targets.push_back(guest_tests.lexically_relative(folder));
+  workshop.programs(targets);
+
+  std::vector<std::unique_ptr<TestSource>> sources;
+  for (const Program& program : programs) {
+    sources.push_back(std::make_unique<ProgramTests>(program.prefix, program.file));
+  }
+  sources.push_back(std::make_unique<GuestTests>(workshop, vm));
+  sources.push_back(std::make_unique<DemoTests>(workshop, vm));
+  return sources;
+}
+
+}  // namespace figment::host

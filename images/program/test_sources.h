@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//
+// Where tests come from, and how each kind is run. A source knows the names of its tests and runs
+// a selection of them; results go to a callback as they come.
+//
+//   SUITE.Suite.Case   GoogleTest programs that meson knows as tests, on this machine. SUITE is the
+//                      meson suite, or the test's own name where it has none
+//   guest.Suite.Case   figment-guest-tests, in a guest
+//   demo.Oracle.*      figment-stress, in a guest, judged by its own results
+#ifndef FIGMENT_PROGRAM_TEST_SOURCES_H
+#define FIGMENT_PROGRAM_TEST_SOURCES_H
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "gtest_log.h"
+
+namespace figment::host {
+
+using Report = std::function<void(const TestResult&)>;
+
+class TestSource {
+ public:
+  virtual ~TestSource() = default;
+  // Full names, in the order in which they run.
+  virtual std::vector<std::string> names() = 0;
+  // Runs those of `selected` (full names of this source) and reports each exactly once; more
+  // results may come for what no single test is to blame for.
+  virtual void run(const std::vector<std::string>& selected, const Report& report) = 0;
+};
+
+// Every source there is. Builds what is needed to know the names.
+std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm);
+
+// One execution of a GoogleTest program: gets a filter, feeds the output to a log, and says how it
+// ended: status, and in words what is to be told about a test that did not end.
+struct GtestRun {
+  int status = 0;
+  std::string trouble;
+};
+using GtestRunner =
+    std::function<GtestRun(const std::string& filter, const std::function<void(std::string_view)>&)>;
+
+// Runs `tests` (Suite.Case), again and again without those that are done, until each has a result:
+// a test that takes the program down fails, and the others still run. `prefix` goes before names.
+void run_gtest(const std::string& prefix, std::vector<std::string> tests, const GtestRunner& runner,
+               const Report& report);
+
+}  // namespace figment::host
+
+#endif

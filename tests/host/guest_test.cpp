@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "guest.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace figment::host {
+namespace {
+
+Guest small_guest() {
+  return {.qemu = "/q/qemu",
+          .firmware = {"/firmware"},
+          .kernel = "/k/vmlinux",
+          .initramfs = "/i/initramfs",
+          .disks = {"/d/root.erofs", "/d/modules.erofs"},
+          .model = "/m/model.so",
+          .console = "/c/console.log",
+          .agent_fd = 7};
+}
+
+// The words after each occurrence of `option`.
+std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& option) {
+  std::vector<std::string> found;
+  for (std::size_t i = 0; i + 1 < argv.size(); ++i) {
+    if (argv[i] == option) found.push_back(argv[i + 1]);
+  }
+  return found;
+}
+
+bool any_contains(const std::vector<std::string>& words, const std::string& part) {
+  return std::ranges::any_of(words, [&](const auto& word) { return word.contains(part); });
+}
+
+TEST(QemuArgv, begins_with_the_program) { EXPECT_EQ(qemu_argv(small_guest()).front(), "/q/qemu"); }
+
+TEST(QemuArgv, a_panic_ends_qemu) {
+  const auto argv = qemu_argv(small_guest());
+  EXPECT_NE(std::ranges::find(argv, "-no-reboot"), argv.end());
+  ASSERT_EQ(values(argv, "-append").size(), 1u);
+  EXPECT_TRUE(values(argv, "-append")[0].contains("panic=-1"));
+}
+
+TEST(QemuArgv, emulates_unless_told_otherwise) {
+  Guest guest = small_guest();
+  EXPECT_EQ(values(qemu_argv(guest), "-accel"), (std::vector<std::string>{"tcg,thread=multi"}));
+  guest.kvm = true;
+  EXPECT_EQ(values(qemu_argv(guest), "-accel"), (std::vector<std::string>{"kvm"}));
+  EXPECT_EQ(values(qemu_argv(guest), "-cpu"), (std::vector<std::string>{"host"}));
+}
+
+TEST(QemuArgv, has_one_device_per_gpu_with_all_properties) {
+  Guest guest = small_guest();
+  guest.gpus = 2;
+  guest.gpu = {{"engines", "4"}, {"executor", "clock"}};
+  const std::string device = "figment,model=/m/model.so,engines=4,executor=clock";
+  const auto devices = values(qemu_argv(guest), "-device");
+  EXPECT_EQ(std::ranges::count(devices, device), 2);
+}
+
+TEST(QemuArgv, a_model_that_was_asked_for_replaces_ours) {
+  Guest guest = small_guest();
+  guest.gpu = {{"model", "/other.so"}};
+  const auto devices = values(qemu_argv(guest), "-device");
+  EXPECT_TRUE(any_contains(devices, "figment,model=/other.so"));
+  EXPECT_FALSE(any_contains(devices, "/m/model.so"));
+}
+
+TEST(QemuArgv, without_gpus_there_is_none) {
+  Guest guest = small_guest();
+  guest.gpus = 0;
+  EXPECT_FALSE(any_contains(values(qemu_argv(guest), "-device"), "figment,"));
+}
+
+TEST(QemuArgv, commas_in_paths_are_doubled) {
+  Guest guest = small_guest();
+  guest.console = "/a,b";
+  guest.disks = {"/c,d"};
+  guest.shares = {{.folder = "/e,f", .mount = "/g", .writable = true}};
+  const auto argv = qemu_argv(guest);
+  EXPECT_TRUE(any_contains(argv, "path=/a,,b"));
+  EXPECT_TRUE(any_contains(argv, "file=/c,,d"));
+  EXPECT_TRUE(any_contains(argv, "path=/e,,f"));
+}
+
+TEST(QemuArgv, disks_are_read_only_and_in_order) {
+  const auto drives = values(qemu_argv(small_guest()), "-drive");
+  ASSERT_EQ(drives.size(), 2u);
+  EXPECT_TRUE(drives[0].contains("file=/d/root.erofs"));
+  EXPECT_TRUE(drives[1].contains("file=/d/modules.erofs"));
+  for (const auto& drive : drives) EXPECT_TRUE(drive.contains("readonly=on"));
+}
+
+TEST(QemuArgv, only_writable_shares_can_be_written) {
+  Guest guest = small_guest();
+  guest.shares = {{.folder = "/a", .mount = "/a", .writable = true},
+                  {.folder = "/b", .mount = "/b", .writable = false}};
+  const auto shares = values(qemu_argv(guest), "-fsdev");
+  ASSERT_EQ(shares.size(), 2u);
+  EXPECT_FALSE(shares[0].contains("readonly"));
+  EXPECT_TRUE(shares[1].contains("readonly=on"));
+}
+
+TEST(QemuArgv, the_null_disk_is_there_only_when_asked_for) {
+  Guest guest = small_guest();
+  EXPECT_FALSE(any_contains(qemu_argv(guest), "nvme"));
+  guest.null_nvme = true;
+  EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-device"), "nvme,drive=null"));
+  EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-drive"), "driver=null-co"));
+}
+
+TEST(QemuArgv, what_is_appended_ends_the_kernel_command_line) {
+  Guest guest = small_guest();
+  guest.append = "slub_debug=FZP nokaslr";
+  EXPECT_TRUE(values(qemu_argv(guest), "-append")[0].ends_with(" slub_debug=FZP nokaslr"));
+}
+
+}  // namespace
+}  // namespace figment::host
