@@ -107,8 +107,9 @@ bool Worker::every_page_stamped(Gpu gpu) {
     }
     return true;
   };
-  if (!poll_until(stamped, after(kStuck), kPollStep))
+  if (!poll_until(stamped, after(kStuck), kPollStep)) {
     shared_.failure.set("the GPU makes no progress");
+  }
   return !shared_.failure;
 }
 
