@@ -45,6 +45,8 @@ constexpr auto kReports = std::to_array<std::string_view>({
 }  // namespace
 
 bool is_kernel_report(std::string_view message) {
+  // A process that crashed, told in the words that the kernel has for itself.
+  if (message.starts_with("traps: ")) return false;
   return std::ranges::any_of(kReports, [&](auto what) { return message.contains(what); });
 }
 

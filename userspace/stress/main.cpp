@@ -143,7 +143,7 @@ void write_json(const std::string& file, std::span<const RowResult> rows) {
 int run(const Options& options) {
   // Before the device is asked what it offers: the answer depends on it.
   std::optional<ScopedModuleParameter> allow_unsafe;
-  if (!options.list && wants_unsafe(options)) allow_unsafe.emplace("allow_unsafe", "1");
+  if (wants_unsafe(options) && !Device::nodes().empty()) allow_unsafe.emplace("allow_unsafe", "1");
 
   if (options.list) {
     const bool any = !Device::nodes().empty();

@@ -60,9 +60,11 @@ class Stamper {
   static constexpr unsigned kDepth = 3;
 
   [[nodiscard]] GpuVa slot(unsigned queue, Sequence n) const;
+  void add_stamp(unsigned queue, std::uint32_t page, Sequence n);
   void write_job(unsigned queue, Sequence n);
   void submit(unsigned queue);
   void collect();
+  [[nodiscard]] std::chrono::nanoseconds stamp_everything();
   void measure();
   void loop();
   void run();

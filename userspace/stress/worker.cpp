@@ -21,6 +21,10 @@ constexpr GpuVa kCommands{0x2'0000'0000};
 /// Longer than anything that works takes on the slowest machine.
 constexpr auto kStuck = std::chrono::seconds(120);
 
+/// About the time of a job: looking more often finds nothing new, and a few processes
+/// that look keep an emulated CPU busy.
+constexpr auto kPollStep = std::chrono::milliseconds(1);
+
 /// How long a child of exit-early stays, at most.
 constexpr std::uint64_t kEarlyMicroseconds = 1000;
 
@@ -103,7 +107,9 @@ bool Worker::every_page_stamped(Gpu gpu) {
     }
     return true;
   };
-  if (!poll_until(stamped, after(kStuck))) shared_.failure.set("the GPU makes no progress");
+  if (!poll_until(stamped, after(kStuck), kPollStep)) {
+    shared_.failure.set("the GPU makes no progress");
+  }
   return !shared_.failure;
 }
 

@@ -22,6 +22,8 @@ TEST(KernelLog, lets_ordinary_lines_pass) {
   EXPECT_FALSE(is_kernel_report("figment: loading out-of-tree module taints kernel."));
   EXPECT_FALSE(is_kernel_report("[drm] Initialized figment 1.0.0 for 0000:00:04.0 on minor 0"));
   EXPECT_FALSE(is_kernel_report("Debug: debugfs is on"));
+  EXPECT_FALSE(
+      is_kernel_report("traps: a.out[9] general protection fault ip:7f86 sp:7f86 error:0"));
   EXPECT_FALSE(is_kernel_report(""));
 }
 
