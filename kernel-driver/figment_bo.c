@@ -28,15 +28,15 @@ static void figment_bo_track(struct figment_bo *bo)
 {
 	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
 
-	guard(mutex)(&fdev->objects.lock);
-	list_add_tail(&bo->device_link, &fdev->objects.bos);
+	guard(mutex)(&fdev->bos.lock);
+	list_add_tail(&bo->device_link, &fdev->bos.list);
 }
 
 static void figment_bo_untrack(struct figment_bo *bo)
 {
 	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
 
-	guard(mutex)(&fdev->objects.lock);
+	guard(mutex)(&fdev->bos.lock);
 	list_del_init(&bo->device_link);
 }
 
@@ -328,11 +328,7 @@ int figment_bo_pin(struct figment_bo *bo)
 	return 0;
 }
 
-/**
- * figment_bo_unmap_dma() - Drop the DMA mapping of a buffer at unplug.
- * @bo: the buffer; the device is quiet
- */
-void figment_bo_unmap_dma(struct figment_bo *bo)
+static void figment_bo_unmap_dma(struct figment_bo *bo)
 {
 	struct drm_gem_shmem_object *shmem = &bo->shmem;
 
@@ -346,6 +342,33 @@ void figment_bo_unmap_dma(struct figment_bo *bo)
 	}
 	WRITE_ONCE(bo->sgt, NULL);
 	dma_resv_unlock(shmem->base.resv);
+}
+
+/**
+ * figment_bo_unplug_all() - Drop the DMA mappings of all buffers at unplug.
+ * @fdev: the device, which is quiet and gets no new buffers
+ *
+ * The lock of the list is not held meanwhile: buffers are freed under locks that
+ * are taken before it, mmap_lock for one.
+ */
+void figment_bo_unplug_all(struct figment_device *fdev)
+{
+	struct figment_bo *bo;
+	LIST_HEAD(done);
+
+	mutex_lock(&fdev->bos.lock);
+	while ((bo = list_first_entry_or_null(&fdev->bos.list, struct figment_bo, device_link))) {
+		list_move_tail(&bo->device_link, &done);
+		/* One that is being freed lets go by itself. */
+		if (!kref_get_unless_zero(&bo->shmem.base.refcount))
+			continue;
+		mutex_unlock(&fdev->bos.lock);
+		figment_bo_unmap_dma(bo);
+		drm_gem_object_put(&bo->shmem.base);
+		mutex_lock(&fdev->bos.lock);
+	}
+	list_splice(&done, &fdev->bos.list);
+	mutex_unlock(&fdev->bos.lock);
 }
 
 static int figment_bo_clip(u64 *offset, u64 *size, u64 address, u64 bytes,

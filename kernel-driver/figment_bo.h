@@ -18,7 +18,7 @@ struct figment_bo {
 	struct sg_table *sgt;
 	/** @blocks: VRAM, in the order of offsets; constant. */
 	struct list_head blocks;
-	/** @device_link: In &figment_device.objects. */
+	/** @device_link: In &figment_device.bos. */
 	struct list_head device_link;
 };
 
@@ -42,7 +42,7 @@ int figment_bo_create_ioctl(struct drm_device *drm, void *data, struct drm_file 
 int figment_bo_mmap_offset_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 struct drm_gem_object *figment_bo_alloc(struct drm_device *drm, size_t size);
 int figment_bo_pin(struct figment_bo *bo);
-void figment_bo_unmap_dma(struct figment_bo *bo);
+void figment_bo_unplug_all(struct figment_device *fdev);
 int figment_bo_visit(struct figment_bo *bo, u64 offset, u64 size,
 		     figment_extent_fn fn, void *data);
 void figment_bo_show_memory(struct drm_printer *p, struct drm_file *file);

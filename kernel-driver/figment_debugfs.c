@@ -20,8 +20,8 @@ static int figment_debugfs_vms(struct seq_file *m, void *data)
 	struct figment_device *fdev = to_figment_device(entry->dev);
 	struct figment_vm *vm;
 
-	guard(mutex)(&fdev->objects.lock);
-	list_for_each_entry(vm, &fdev->objects.vms, device_link) {
+	guard(mutex)(&fdev->vms.lock);
+	list_for_each_entry(vm, &fdev->vms.list, device_link) {
 		guard(mutex)(&vm->pt.lock);
 		seq_printf(m, "asid %u, strategy %s, %s\n", vm->pt.asid, vm->strategy->name,
 			   vm->pt.root ? "open" : "closed");

@@ -161,7 +161,7 @@ static void figment_device_fini(struct drm_device *drm, void *data)
 {
 	struct figment_device *fdev = to_figment_device(drm);
 
-	WARN_ON(!list_empty(&fdev->objects.vms) || !list_empty(&fdev->objects.bos));
+	WARN_ON(!list_empty(&fdev->vms.list) || !list_empty(&fdev->bos.list));
 	ida_destroy(&fdev->asids);
 }
 
@@ -188,14 +188,17 @@ static int figment_device_init_software(struct figment_device *fdev)
 	int ret;
 
 	INIT_WORK(&fdev->wedge_work, figment_device_wedge_work);
-	INIT_LIST_HEAD(&fdev->objects.vms);
-	INIT_LIST_HEAD(&fdev->objects.bos);
+	INIT_LIST_HEAD(&fdev->vms.list);
+	INIT_LIST_HEAD(&fdev->bos.list);
 	ida_init(&fdev->asids);
 	ret = drmm_add_action_or_reset(drm, figment_device_fini, NULL);
 	if (ret)
 		return ret;
 
-	ret = drmm_mutex_init(drm, &fdev->objects.lock);
+	ret = drmm_mutex_init(drm, &fdev->vms.lock);
+	if (ret)
+		return ret;
+	ret = drmm_mutex_init(drm, &fdev->bos.lock);
 	if (ret)
 		return ret;
 	ret = drmm_mutex_init(drm, &fdev->queues.lock);

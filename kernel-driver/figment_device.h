@@ -97,13 +97,18 @@ struct figment_device {
 	/** @reset_wq: Ordered: timeouts and errors of all queues, one at a time. */
 	struct workqueue_struct *reset_wq;
 
-	/** @objects: What must let go of the device when it is unplugged. */
+	/** @vms: All VMs: they must let go of the device when it is unplugged. */
 	struct {
-		/** @objects.lock: Guards both lists; taken before any VM or buffer lock. */
+		/** @vms.lock: Guards the list; taken before any lock of a VM. */
 		struct mutex lock;
-		struct list_head vms;
-		struct list_head bos;
-	} objects;
+		struct list_head list;
+	} vms;
+	/** @bos: All buffers: they must let go of the device, too. */
+	struct {
+		/** @bos.lock: Guards the list; no lock is taken under it. */
+		struct mutex lock;
+		struct list_head list;
+	} bos;
 };
 
 /** to_figment_device() - The Figment device of a DRM device. */

@@ -406,16 +406,14 @@ static int figment_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 static void figment_unplug_objects(struct figment_device *fdev)
 {
 	struct figment_vm *vm;
-	struct figment_bo *bo;
 
 	/* What is on its way out lets go by itself. */
 	flush_workqueue(figment_cleanup_wq);
 
-	guard(mutex)(&fdev->objects.lock);
-	list_for_each_entry(vm, &fdev->objects.vms, device_link)
-		figment_vm_unplug(vm);
-	list_for_each_entry(bo, &fdev->objects.bos, device_link)
-		figment_bo_unmap_dma(bo);
+	scoped_guard(mutex, &fdev->vms.lock)
+		list_for_each_entry(vm, &fdev->vms.list, device_link)
+			figment_vm_unplug(vm);
+	figment_bo_unplug_all(fdev);
 }
 
 static void figment_remove(struct pci_dev *pdev)

@@ -35,8 +35,9 @@
  *   takes it.
  * - figment_vm.lock serialises binds and submissions of a VM. Neither notifiers
  *   nor jobs that have been armed take it.
- * - figment_device.objects.lock is taken before all of these, at unplug, and
- *   alone, when a VM, a queue or a buffer comes or goes.
+ * - figment_device.vms.lock is taken before all of these, at unplug, and alone
+ *   when a VM comes or goes. figment_device.bos.lock is a leaf: buffers go
+ *   under mmap_lock and under any reservation.
  */
 #include <linux/dma-resv.h>
 #include <linux/sched/mm.h>
@@ -253,7 +254,7 @@ static void figment_vm_free_work(struct work_struct *work)
 	struct figment_vm *vm = container_of(work, struct figment_vm, free_work);
 	struct figment_device *fdev = vm->fdev;
 
-	scoped_guard(mutex, &fdev->objects.lock)
+	scoped_guard(mutex, &fdev->vms.lock)
 		list_del(&vm->device_link);
 
 	drm_sched_entity_fini(&vm->bind.entity);
@@ -455,8 +456,8 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 	/* The VM holds it from now on. */
 	drm_gem_object_put(resv);
 
-	scoped_guard(mutex, &fdev->objects.lock)
-		list_add_tail(&vm->device_link, &fdev->objects.vms);
+	scoped_guard(mutex, &fdev->vms.lock)
+		list_add_tail(&vm->device_link, &fdev->vms.list);
 	return vm;
 
 fini_bind:

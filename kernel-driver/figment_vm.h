@@ -74,7 +74,7 @@ struct figment_vm {
 
 	/** @free_work: Tears down when @refs is zero. */
 	struct work_struct free_work;
-	/** @device_link: In &figment_device.objects. */
+	/** @device_link: In &figment_device.vms. */
 	struct list_head device_link;
 };
 
