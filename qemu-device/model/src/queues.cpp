@@ -86,11 +86,12 @@ Result<void> Queues::load_descriptor(Queue& queue) {
 void Queues::stop(Queue& queue, Nanos now) {
   if (queue.stop == Queue::Stop::reset) return;  // one report for both
   queue.stop = Queue::Stop::reset;
-  queue.doorbell_due_ns = kNever;
+  cancel_doorbell(queue);
   queue.held_by_fence = false;
   run_queue_.remove(queue.id);
   // The descriptor belongs to the device only as long as the queue is READY.
   if (queue.state == QueueState::ready) write_back(queue);
+  queue.error = {};
   set_state(queue, QueueState::stopping);
   if (queue.engine < 0) left_engine(queue, now);
 }
@@ -111,7 +112,6 @@ void Queues::left_engine(Queue& queue, Nanos now) {
 
 void Queues::finish_reset(Queue& queue, Nanos now) {
   queue.stop = Queue::Stop::none;
-  queue.error = {};
   queue.run = {};
   set_state(queue, QueueState::off);
   queue.reset_pending = true;
@@ -121,7 +121,7 @@ void Queues::finish_reset(Queue& queue, Nanos now) {
 void Queues::fail(Queue& queue, const Fault& fault, Nanos now) {
   run_queue_.remove(queue.id);
   queue.stop = Queue::Stop::none;
-  queue.doorbell_due_ns = kNever;
+  cancel_doorbell(queue);
   queue.held_by_fence = false;
   queue.error = fault;
   host_.trace(FIGMENT_TRACE_QUEUE_ERROR, queue.id, static_cast<uint32_t>(fault.code),
@@ -168,15 +168,24 @@ void Queues::announce(Queue& queue, Nanos now) {
 
 void Queues::pump(Nanos now) {
   if (now < next_doorbell_ns_) return;
-  next_doorbell_ns_ = kNever;
   for (Queue& queue : queues_) {
-    if (queue.doorbell_due_ns <= now) {
-      queue.doorbell_due_ns = kNever;
-      queue.visible = queue.announced;
-      wake(queue);
-    }
-    next_doorbell_ns_ = std::min(next_doorbell_ns_, queue.doorbell_due_ns);
+    if (queue.doorbell_due_ns > now) continue;
+    queue.doorbell_due_ns = kNever;
+    queue.visible = queue.announced;
+    wake(queue);
   }
+  find_next_doorbell();
+}
+
+void Queues::cancel_doorbell(Queue& queue) {
+  if (queue.doorbell_due_ns == kNever) return;
+  queue.doorbell_due_ns = kNever;
+  find_next_doorbell();
+}
+
+void Queues::find_next_doorbell() {
+  next_doorbell_ns_ =
+      std::ranges::min_element(queues_, {}, &Queue::doorbell_due_ns)->doorbell_due_ns;
 }
 
 void Queues::retire(Queue& queue, uint64_t bytes) {

@@ -66,6 +66,8 @@ class Queues {
   void stop(Queue& queue, Nanos now);
   void finish_reset(Queue& queue, Nanos now);
   void announce(Queue& queue, Nanos now);
+  void cancel_doorbell(Queue& queue);
+  void find_next_doorbell();
   void wake(Queue& queue);
   void set_state(Queue& queue, QueueState state);
   void write_back(const Queue& queue);
@@ -78,7 +80,7 @@ class Queues {
   const figment_model_config& config_;
   Owner& owner_;
   std::vector<Queue> queues_;
-  Nanos next_doorbell_ns_ = kNever;  // never later than the first that is due
+  Nanos next_doorbell_ns_ = kNever;  // the first that is due
 };
 
 }  // namespace figment

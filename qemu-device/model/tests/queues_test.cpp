@@ -257,6 +257,7 @@ TEST_F(LateDoorbells, do_not_outlive_a_reset) {
   ring.submit(release(FIGMENT_RELEASE_WRITE, kData, 1));
   gpu.command(0, FIGMENT_QUEUE_RESET);
   gpu.run_now();
+  EXPECT_NE(gpu.read32(FIGMENT_REG_STATUS) & FIGMENT_STATUS_IDLE, 0u);
   ring.start();
   gpu.advance(2000);
   gpu.run_now();
