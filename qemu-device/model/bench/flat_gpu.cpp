@@ -58,6 +58,7 @@ void FlatGpu::Destroy::operator()(figment_model* model) const {
 
 FlatGpu::FlatGpu(const Options& options)
     : ram_bytes_(options.data_bytes + (16u << 20)),
+      steps_per_run_(options.steps_per_run),
       ram_(allocate(ram_bytes_)),
       vram_(allocate(kVramBytes)),
       api_(figment_model_api(FIGMENT_MODEL_ABI)) {
@@ -145,7 +146,7 @@ uint64_t FlatGpu::fill_ring(const std::vector<uint64_t>& words) {
 
 void FlatGpu::drain() {
   api_->doorbell_write(model_.get(), 0, write_, 8);
-  while (api_->run(model_.get(), 256).next_ns != FIGMENT_MODEL_NEVER) {
+  while (api_->run(model_.get(), steps_per_run_).next_ns != FIGMENT_MODEL_NEVER) {
   }
   const uint64_t read =
       api_->register_read(model_.get(), FIGMENT_REG_QUEUE(0) + FIGMENT_QUEUE_READ, 8);

@@ -21,6 +21,7 @@ struct Options {
   figment_model_config config;
   uint64_t data_bytes = 64u << 20;
   Layout layout = Layout::contiguous;
+  uint64_t steps_per_run = 256;  // 1: as a host does that holds its lock for one step
   Options();
 };
 
@@ -57,6 +58,7 @@ class FlatGpu {
     void operator()(figment_model* model) const;
   };
   uint64_t ram_bytes_;
+  uint64_t steps_per_run_;
   std::unique_ptr<std::byte, Free> ram_;
   std::unique_ptr<std::byte, Free> vram_;
   const struct figment_model_api* api_;

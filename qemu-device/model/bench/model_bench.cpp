@@ -24,8 +24,8 @@ constexpr uint64_t kVram = FlatGpu::kVram;
 constexpr int64_t kSmall = 64 << 10;
 constexpr int64_t kLarge = 16 << 20;
 
-void packets(benchmark::State& state, const Words& packet) {
-  FlatGpu gpu;
+void packets(benchmark::State& state, const Words& packet, const Options& options = {}) {
+  FlatGpu gpu(options);
   uint64_t done = 0;
   for (auto _ : state) {
     done += gpu.fill_ring(packet);
@@ -52,12 +52,19 @@ void release_write(benchmark::State& state) {
 void release_event(benchmark::State& state) {
   packets(state, {FIGMENT_PACKET(FIGMENT_OP_RELEASE, 3, FIGMENT_RELEASE_EVENT), 0, 1});
 }
+// What it costs when every step is a call, with its mappings given back after it.
+void release_write_a_call_each(benchmark::State& state) {
+  Options options;
+  options.steps_per_run = 1;
+  packets(state, {FIGMENT_PACKET(FIGMENT_OP_RELEASE, 3, FIGMENT_RELEASE_WRITE), kData, 1}, options);
+}
 BENCHMARK(nop);
 BENCHMARK(fill_8_bytes);
 BENCHMARK(copy_64_bytes);
 BENCHMARK(atomic_add);
 BENCHMARK(release_write);
 BENCHMARK(release_event);
+BENCHMARK(release_write_a_call_each);
 
 // One pointer is one access and one translation. `pages` are visited in turn.
 void chase(benchmark::State& state, const Options& options, uint64_t pages) {

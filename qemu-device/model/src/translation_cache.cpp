@@ -24,7 +24,8 @@ TranslationCache::TranslationCache(uint32_t entries, uint32_t asids, Nanos reten
   if (entries == 0) return;
   sets_ = std::bit_floor(std::max(entries / kWays, 1u));
   ways_ = entries / sets_;
-  lines_.resize(size_t{sets_} * ways_);
+  tags_.resize(size_t{sets_} * ways_);
+  lines_.resize(tags_.size());
 }
 
 uint64_t TranslationCache::tag_of(Asid asid, GpuVa va, unsigned shift) {
@@ -32,67 +33,73 @@ uint64_t TranslationCache::tag_of(Asid asid, GpuVa va, unsigned shift) {
          uint64_t{asid.value} << kPrefixBits | va.value >> shift;
 }
 
-TranslationCache::Line* TranslationCache::set_of(uint64_t tag) {
+size_t TranslationCache::set_of(uint64_t tag) const {
   // Neighbouring pages fall into neighbouring sets; address spaces and sizes are spread.
   const uint64_t prefix = tag & ((1ull << kPrefixBits) - 1);
   const uint64_t other = (tag >> kPrefixBits) * 0x9e3779b97f4a7c15ull >> 32;
-  return &lines_[((prefix ^ prefix >> 9 ^ other) & (sets_ - 1)) * ways_];
+  return ((prefix ^ prefix >> 9 ^ other) & (sets_ - 1)) * ways_;
 }
 
-TranslationCache::Line* TranslationCache::lookup(uint64_t tag) {
-  Line* set = set_of(tag);
-  for (uint32_t way = 0; way < ways_; ++way) {
-    if (set[way].tag == tag) return &set[way];
+std::optional<size_t> TranslationCache::lookup(uint64_t tag) const {
+  const size_t first = set_of(tag);
+  for (size_t index = first; index != first + ways_; ++index) {
+    if (tags_[index] == tag) return index;
   }
-  return nullptr;
+  return std::nullopt;
+}
+
+void TranslationCache::drop(size_t index) {
+  tags_[index] = 0;
+  lines_[index] = {};
 }
 
 std::optional<uint64_t> TranslationCache::find(Asid asid, GpuVa va, unsigned shift, Nanos now) {
   if (!(shifts_seen_ >> shift & 1)) return std::nullopt;
-  Line* line = lookup(tag_of(asid, va, shift));
-  if (!line) return std::nullopt;
-  if (line->epoch != epochs_[asid.value] || (line->expires != kNever && now >= line->expires)) {
-    *line = {};
+  const auto index = lookup(tag_of(asid, va, shift));
+  if (!index) return std::nullopt;
+  Line& line = lines_[*index];
+  if (line.epoch != epochs_[asid.value] || (line.expires != kNever && now >= line.expires)) {
+    drop(*index);
     return std::nullopt;
   }
-  line->used = ++uses_;
-  return line->entry;
+  line.used = ++uses_;
+  return line.entry;
 }
 
 void TranslationCache::insert(Asid asid, GpuVa va, unsigned shift, uint64_t entry, Nanos now) {
-  if (lines_.empty()) return;
+  if (tags_.empty()) return;
   const uint64_t tag = tag_of(asid, va, shift);
-  Line* set = set_of(tag);
-  Line* line = set;
-  for (Line* way = set; way != set + ways_; ++way) {
-    if (way->tag == tag) {
-      line = way;
+  const size_t first = set_of(tag);
+  size_t index = first;
+  for (size_t way = first; way != first + ways_; ++way) {
+    if (tags_[way] == tag) {
+      index = way;
       break;
     }
-    if (way->used < line->used) line = way;
+    if (lines_[way].used < lines_[index].used) index = way;
   }
-  *line = {.tag = tag,
-           .entry = entry,
-           .epoch = epochs_[asid.value],
-           .used = ++uses_,
-           .expires = later(now, retention_ns_)};
+  tags_[index] = tag;
+  lines_[index] = {.entry = entry,
+                   .epoch = epochs_[asid.value],
+                   .used = ++uses_,
+                   .expires = later(now, retention_ns_)};
   shifts_seen_ |= 1ull << shift;
 }
 
 void TranslationCache::drop_range(Asid asid, GpuVa first, GpuVa last) {
-  if (lines_.empty()) return;
+  if (tags_.empty()) return;
   for (const unsigned shift : shifts_) {
     if (!(shifts_seen_ >> shift & 1)) continue;
     const uint64_t first_tag = tag_of(asid, first, shift);
     const uint64_t last_tag = tag_of(asid, last, shift);
-    // Looking for each one, or at each line: whichever is less work.
-    if (last_tag - first_tag < lines_.size() / ways_) {
+    // Looking for each one, or at each tag: whichever is less work.
+    if (last_tag - first_tag < sets_) {
       for (uint64_t tag = first_tag; tag <= last_tag; ++tag) {
-        if (Line* line = lookup(tag)) *line = {};
+        if (const auto index = lookup(tag)) drop(*index);
       }
     } else {
-      for (Line& line : lines_) {
-        if (line.tag >= first_tag && line.tag <= last_tag) line = {};
+      for (size_t index = 0; index < tags_.size(); ++index) {
+        if (tags_[index] >= first_tag && tags_[index] <= last_tag) drop(index);
       }
     }
   }

@@ -36,8 +36,8 @@ class TranslationCache {
   void drop_all();
 
  private:
+  // What a tag stands for; all of it is 0 where the tag is.
   struct Line {
-    uint64_t tag = 0;  // 0: free, and then all of it is 0
     uint64_t entry = 0;
     uint64_t epoch = 0;
     uint64_t used = 0;
@@ -45,14 +45,19 @@ class TranslationCache {
   };
 
   static uint64_t tag_of(Asid asid, GpuVa va, unsigned shift);
-  Line* set_of(uint64_t tag);
-  Line* lookup(uint64_t tag);
+  // Of the first way of the tag's set.
+  size_t set_of(uint64_t tag) const;
+  std::optional<size_t> lookup(uint64_t tag) const;
+  void drop(size_t index);
 
   Nanos retention_ns_;
   std::vector<unsigned> shifts_;
   std::vector<uint64_t> epochs_;
   uint32_t sets_ = 0;
   uint32_t ways_ = 0;
+  // Apart from the lines: a miss looks at tags only, and bulk data washes lines out of the host's
+  // caches.
+  std::vector<uint64_t> tags_;  // 0: free
   std::vector<Line> lines_;
   uint64_t uses_ = 0;
   uint64_t shifts_seen_ = 0;  // bit per shift that was ever inserted since drop_all()
