@@ -45,9 +45,11 @@ std::string guest_directory(const std::vector<Share>& shares, const fs::path& ch
   return checkout;
 }
 
-std::vector<std::string> guest_environment() {
+// The tools are in the image, the guest tests in the checkout.
+std::vector<std::string> guest_environment(const fs::path& meson_folder) {
   std::vector<std::string> environment = {
-      "PATH=/opt/figment/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      "PATH=/opt/figment/bin:" + (meson_folder / "tests/guest").string() +
+          ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       "HOME=/root", "LANG=C.UTF-8", "USER=root", "SHELL=/bin/bash"};
   const char* terminal = std::getenv("TERM");
   environment.push_back(std::string{"TERM="} + (terminal ? terminal : "dumb"));
@@ -63,8 +65,8 @@ void check_share(const Share& share) {
 }  // namespace
 
 fs::path visible(const fs::path& path) {
-  constexpr std::array kSystem = {"bin", "boot", "etc", "lib", "lib32", "lib64", "libx32", "sbin",
-                                  "usr", "var"};
+  constexpr std::array kSystem = {"bin",   "boot",   "etc",  "lib", "lib32",
+                                  "lib64", "libx32", "sbin", "usr", "var"};
   auto part = path.begin();
   if (part == path.end() || *part != "/" || ++part == path.end()) return path;
   if (std::ranges::find(kSystem, part->string()) == kSystem.end()) return path;
@@ -101,11 +103,11 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   std::ranges::for_each(guest.shares, check_share);
   std::ranges::copy(needs.shares, std::back_inserter(guest.shares));
   // The checkout can be read under its own name; a guest that runs wild must not write to it.
-  guest.shares.push_back(
-      {.folder = places.checkout, .mount = places.checkout, .writable = false});
+  guest.shares.push_back({.folder = places.checkout, .mount = places.checkout, .writable = false});
 
-  const std::string kernel_name =
-      vm.kernel == "stock" || vm.kernel == "debug" ? vm.kernel : visible(fs::absolute(vm.kernel)).string();
+  const std::string kernel_name = vm.kernel == "stock" || vm.kernel == "debug"
+                                      ? vm.kernel
+                                      : visible(fs::absolute(vm.kernel)).string();
   const Kernel kernel = workshop.kernel(kernel_name);
   workshop.programs();
   guest.qemu = workshop.qemu();
@@ -134,11 +136,12 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
                             .writable = guest.shares[i].writable});
   }
   const auto load = [&](const std::vector<std::string>& modules) {
-    for (const std::string& path : modules) start.modules.push_back({.path = path, .parameters = {}});
+    for (const std::string& path : modules)
+      start.modules.push_back({.path = path, .parameters = {}});
   };
   if (guest.null_nvme) load(tools.nvme_modules);
   if (guest.gpus > 0) load(tools.driver_modules);
-  start.environment = guest_environment();
+  start.environment = guest_environment(workshop.meson_folder());
   start.arguments = needs.command;
   start.directory = needs.directory.empty() ? guest_directory(guest.shares, places.checkout)
                                             : needs.directory.string();

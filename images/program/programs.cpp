@@ -13,8 +13,9 @@ namespace figment::host {
 
 namespace {
 
-// Programs under these folders run in the guest, unless they are unit tests.
-constexpr const char* kGuestFolders[] = {"userspace", "tests/guest"};
+// Programs below this folder go into the image of the tools, unless they are unit tests. The guest
+// tests are found in the checkout: who does not run them need not wait until they are compiled.
+constexpr const char* kGuestFolder = "userspace";
 
 nlohmann::json introspect(const fs::path& folder, const std::string& what) {
   return nlohmann::json::parse(read_file(folder / "meson-info" / ("intro-" + what + ".json")));
@@ -46,9 +47,7 @@ std::vector<fs::path> Workshop::guest_programs() const {
     const fs::path file = target.at("filename").at(0).get<std::string>();
     const fs::path defined = target.at("defined_in").get<std::string>();
     const bool is_test = std::ranges::find(unit_tests, file) != unit_tests.end();
-    const bool for_guest = std::ranges::any_of(kGuestFolders, [&](const char* folder) {
-      return is_below(defined, places_.checkout / folder);
-    });
+    const bool for_guest = is_below(defined, places_.checkout / kGuestFolder);
     if (for_guest && !is_test) programs.push_back(file);
   }
   return programs;
@@ -82,8 +81,8 @@ Driver Workshop::driver(const Kernel& kernel) {
   const fs::path module = into / "figment.ko";
   Inputs inputs;
   inputs.add("build root", places_.build_root_id);
-  inputs.add("kernel", kernel.id + " " + kernel.release + " " +
-                           file_stamp(kernel.build / "Module.symvers"));
+  inputs.add("kernel",
+             kernel.id + " " + kernel.release + " " + file_stamp(kernel.build / "Module.symvers"));
   inputs.add_path("kernel-driver", source);
   const Lock lock(places_.build / "driver.lock",
                   [] { std::cerr << "figment: driver: waiting for another run\n"; });

@@ -76,16 +76,40 @@ class ProgramTests : public TestSource {
   }
 
   void run(const std::vector<std::string>& selected, const Report& report) override {
-    run_gtest(prefix_, without_prefix(selected, prefix_),
-              [this](const std::string& filter, const auto& output) {
-                return run_here({program_, "--gtest_filter=" + filter}, output);
-              },
-              report);
+    run_gtest(
+        prefix_, without_prefix(selected, prefix_),
+        [this](const std::string& filter, const auto& output) {
+          return run_here({program_, "--gtest_filter=" + filter}, output);
+        },
+        report);
   }
 
  private:
   std::string prefix_;
   fs::path program_;
+};
+
+// A meson test that is one command: status 0 is good, as for meson itself.
+class CommandTest : public TestSource {
+ public:
+  CommandTest(std::string name, Argv argv) : name_(std::move(name)), argv_(std::move(argv)) {}
+
+  std::vector<std::string> names() override { return {name_}; }
+
+  void run(const std::vector<std::string>&, const Report& report) override {
+    const auto start = Clock::now();
+    const Output output = capture(argv_, {}, true);
+    const auto taken = Clock::now() - start;
+    report({.name = name_,
+            .outcome = output.status == 0 ? Outcome::passed : Outcome::failed,
+            .detail = std::format("{}status {}\n", output.text, output.status),
+            .milliseconds = static_cast<unsigned>(
+                std::chrono::duration_cast<std::chrono::milliseconds>(taken).count())});
+  }
+
+ private:
+  std::string name_;
+  Argv argv_;
 };
 
 class GuestTests : public TestSource {
@@ -109,15 +133,16 @@ class GuestTests : public TestSource {
       // Only the log is asked for: that of a guest that boots, loads the driver and unloads it.
       reports = run_one({"modprobe", "-r", "figment"}, {}).second;
     } else {
-      run_gtest(kPrefix, without_prefix(tests, kPrefix),
-                [&](const std::string& filter, const auto& output) {
-                  auto [run, log] = run_one(
-                      {"env", "GTEST_COLOR=no", "figment-guest-tests", "--gtest_filter=" + filter},
-                      output);
-                  reports += log;
-                  return run;
-                },
-                report);
+      run_gtest(
+          kPrefix, without_prefix(tests, kPrefix),
+          [&](const std::string& filter, const auto& output) {
+            auto [run, log] = run_one(
+                {"env", "GTEST_COLOR=no", "figment-guest-tests", "--gtest_filter=" + filter},
+                output);
+            reports += log;
+            return run;
+          },
+          report);
     }
     // Always said, selected or not: no run of guest tests is good with a report in the log.
     report({.name = kLogName,
@@ -135,13 +160,14 @@ class GuestTests : public TestSource {
   // A guest that runs `command`; and what the judge found in its log, in words.
   std::pair<GtestRun, std::string> run_one(const Argv& command,
                                            const std::function<void(std::string_view)>& output) {
-    Prepared prepared = prepare(workshop_, vm_,
-                                {.command = command, .shares = {}, .null_nvme = false,
-                                 .directory = "/root"});
+    Prepared prepared =
+        prepare(workshop_, vm_,
+                {.command = command, .shares = {}, .null_nvme = false, .directory = "/root"});
     prepared.session.folder = run_folder(workshop_.places());
     prepared.session.timeout = kGuestLimit;
     prepared.session.on_stdout = prepared.session.on_stderr = output;
-    const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop_.places()));
+    const Verdict verdict =
+        run_guest(prepared.guest, prepared.session, make_judge(workshop_.places()));
     GtestRun run{.status = verdict.status.value_or(3), .trouble = {}};
     if (!verdict.trouble.empty()) {
       run.trouble = verdict.trouble + "; console log: " + verdict.console.string();
@@ -230,44 +256,50 @@ void run_gtest(const std::string& prefix, std::vector<std::string> tests, const 
       done(std::move(*result));
     } else if (tests.size() == before) {
       for (const std::string& name : std::vector(tests)) {
-        done({.name = name, .outcome = Outcome::failed, .detail = end + " and did not run it\n",
+        done({.name = name,
+              .outcome = Outcome::failed,
+              .detail = end + " and did not run it\n",
               .milliseconds = 0});
       }
     } else if ((run.status != 0 && !any_failed) || !run.trouble.empty()) {
       // A leak that a sanitiser finds at the end, a guest that dies while it shuts down.
-      report({.name = prefix + "Program.ends_well", .outcome = Outcome::failed,
-              .detail = end + " after its tests\n", .milliseconds = 0});
+      report({.name = prefix + "Program.ends_well",
+              .outcome = Outcome::failed,
+              .detail = end + " after its tests\n",
+              .milliseconds = 0});
     }
   }
 }
 
 std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm) {
-  struct Program {
-    std::string prefix;
-    fs::path file;
-  };
-  std::vector<Program> programs;
+  std::vector<std::unique_ptr<TestSource>> sources;
   std::vector<std::string> targets;
   const fs::path folder = workshop.meson_folder();
-  for (const auto& test : nlohmann::json::parse(read_file(folder / "meson-info/intro-tests.json"))) {
+  for (const auto& test :
+       nlohmann::json::parse(read_file(folder / "meson-info/intro-tests.json"))) {
     const std::string name = test.at("name");
-    if (test.at("protocol") != "gtest") throw Failure("the meson test " + name + " is no GoogleTest");
     const auto& suites = test.at("suite");
     const std::string suite = suites.empty() ? "" : suites.at(0).get<std::string>();
     // "project:suite", or the project alone.
     const std::size_t colon = suite.find(':');
-    const fs::path file = test.at("cmd").at(0).get<std::string>();
-    programs.push_back({(colon == suite.npos ? name : suite.substr(colon + 1)) + ".", file});
-    targets.push_back(file.lexically_relative(folder));
+    const std::string prefix = (colon == suite.npos ? name : suite.substr(colon + 1)) + ".";
+    const auto argv = test.at("cmd").get<Argv>();
+    // What a test runs, or looks at, of what is built here.
+    for (const std::string& word : argv) {
+      if (word.starts_with(folder.string() + "/")) {
+        targets.push_back(fs::path(word).lexically_relative(folder));
+      }
+    }
+    if (test.at("protocol") == "gtest") {
+      sources.push_back(std::make_unique<ProgramTests>(prefix, argv.at(0)));
+    } else {
+      sources.push_back(std::make_unique<CommandTest>(prefix + name, argv));
+    }
   }
   const fs::path guest_tests = workshop.meson_product("figment-guest-tests");
   targets.push_back(guest_tests.lexically_relative(folder));
   workshop.programs(targets);
 
-  std::vector<std::unique_ptr<TestSource>> sources;
-  for (const Program& program : programs) {
-    sources.push_back(std::make_unique<ProgramTests>(program.prefix, program.file));
-  }
   sources.push_back(std::make_unique<GuestTests>(workshop, vm));
   sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;
