@@ -98,12 +98,16 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   const Places& places = workshop.places();
   Prepared prepared;
   Guest& guest = prepared.guest;
-  guest.shares = vm.shares;
-  for (Share& share : guest.shares) share.folder = visible(share.folder);
-  std::ranges::for_each(guest.shares, check_share);
+  // The checkout can be read under its own name; a guest that runs wild must not write to it. It
+  // comes first, because other shares may be inside of it.
+  guest.shares.push_back(
+      {.folder = places.checkout, .mount = places.checkout, .writable = false});
+  for (Share share : vm.shares) {
+    share.folder = visible(share.folder);
+    check_share(share);
+    guest.shares.push_back(std::move(share));
+  }
   std::ranges::copy(needs.shares, std::back_inserter(guest.shares));
-  // The checkout can be read under its own name; a guest that runs wild must not write to it.
-  guest.shares.push_back({.folder = places.checkout, .mount = places.checkout, .writable = false});
 
   const std::string kernel_name = vm.kernel == "stock" || vm.kernel == "debug"
                                       ? vm.kernel
