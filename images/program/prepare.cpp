@@ -48,7 +48,9 @@ std::string guest_directory(const std::vector<Share>& shares, const fs::path& ch
 std::vector<std::string> guest_environment() {
   std::vector<std::string> environment = {
       "PATH=/opt/figment/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "HOME=/root", "LANG=C.UTF-8", "USER=root", "SHELL=/bin/bash"};
+      "HOME=/root", "LANG=C.UTF-8", "USER=root", "SHELL=/bin/bash",
+      // For those who unload the driver and want it back; what it needs stays loaded.
+      "FIGMENT_MODULE=/opt/figment/modules/figment.ko"};
   const char* terminal = std::getenv("TERM");
   environment.push_back(std::string{"TERM="} + (terminal ? terminal : "dumb"));
   return environment;

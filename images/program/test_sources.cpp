@@ -88,6 +88,37 @@ class ProgramTests : public TestSource {
   fs::path program_;
 };
 
+// A meson test that is judged by its exit status, as meson does: 77 is a skip.
+class CommandTest : public TestSource {
+ public:
+  CommandTest(std::string name, Argv argv, fs::path folder)
+      : name_(std::move(name)), argv_(std::move(argv)), folder_(std::move(folder)) {}
+
+  std::vector<std::string> names() override { return {name_}; }
+
+  void run(const std::vector<std::string>&, const Report& report) override {
+    const auto begin = Clock::now();
+    const Output output = capture(argv_, {.directory = folder_}, true);
+    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+    TestResult result{.name = name_,
+                      .outcome = Outcome::passed,
+                      .detail = {},
+                      .milliseconds = static_cast<unsigned>(time.count())};
+    if (output.status == 77) result.outcome = Outcome::skipped;
+    if (output.status != 77 && output.status != 0) result.outcome = Outcome::failed;
+    if (result.outcome != Outcome::passed) result.detail = output.text;
+    if (result.outcome == Outcome::failed) {
+      result.detail += std::format("'{}' ended with status {}\n", quoted(argv_), output.status);
+    }
+    report(result);
+  }
+
+ private:
+  std::string name_;
+  Argv argv_;
+  fs::path folder_;
+};
+
 class GuestTests : public TestSource {
  public:
   GuestTests(Workshop& workshop, VmOptions vm) : workshop_(workshop), vm_(std::move(vm)) {}
@@ -241,35 +272,70 @@ void run_gtest(const std::string& prefix, std::vector<std::string> tests, const 
   }
 }
 
-std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm) {
-  struct Program {
+bool may_match(const std::string& prefix, const std::vector<std::string>& all,
+               const std::vector<std::string>& patterns) {
+  return patterns.empty() || std::ranges::any_of(patterns, [&](const std::string& pattern) {
+    const auto own = std::ranges::find_if(
+        all, [&](const std::string& candidate) { return pattern.starts_with(candidate); });
+    return own == all.end() || *own == prefix;
+  });
+}
+
+std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm,
+                                                      const std::vector<std::string>& patterns) {
+  struct MesonTest {
     std::string prefix;
-    fs::path file;
+    std::string name;
+    bool is_gtest;
+    Argv argv;
+    std::vector<std::string> depends;  // ids of targets
   };
-  std::vector<Program> programs;
-  std::vector<std::string> targets;
   const fs::path folder = workshop.meson_folder();
-  for (const auto& test : nlohmann::json::parse(read_file(folder / "meson-info/intro-tests.json"))) {
+  const auto introspect = [&](const std::string& what) {
+    return nlohmann::json::parse(read_file(folder / "meson-info" / ("intro-" + what + ".json")));
+  };
+  std::vector<MesonTest> tests;
+  std::vector<std::string> prefixes = {"guest.", "demo."};
+  for (const auto& test : introspect("tests")) {
     const std::string name = test.at("name");
-    if (test.at("protocol") != "gtest") throw Failure("the meson test " + name + " is no GoogleTest");
     const auto& suites = test.at("suite");
     const std::string suite = suites.empty() ? "" : suites.at(0).get<std::string>();
     // "project:suite", or the project alone.
     const std::size_t colon = suite.find(':');
-    const fs::path file = test.at("cmd").at(0).get<std::string>();
-    programs.push_back({(colon == suite.npos ? name : suite.substr(colon + 1)) + ".", file});
+    tests.push_back({.prefix = (colon == suite.npos ? name : suite.substr(colon + 1)) + ".",
+                     .name = name,
+                     .is_gtest = test.at("protocol") == "gtest",
+                     .argv = test.at("cmd"),
+                     .depends = test.at("depends")});
+    prefixes.push_back(tests.back().prefix);
+  }
+  const auto wanted = [&](const std::string& prefix) { return may_match(prefix, prefixes, patterns); };
+  std::erase_if(tests, [&](const MesonTest& test) { return !wanted(test.prefix); });
+
+  std::vector<std::string> targets;
+  for (const auto& target : introspect("targets")) {
+    const bool needed = std::ranges::any_of(tests, [&](const MesonTest& test) {
+      return std::ranges::find(test.depends, target.at("id").get<std::string>()) != test.depends.end();
+    });
+    if (!needed) continue;
+    const fs::path file = target.at("filename").at(0).get<std::string>();
     targets.push_back(file.lexically_relative(folder));
   }
-  const fs::path guest_tests = workshop.meson_product("figment-guest-tests");
-  targets.push_back(guest_tests.lexically_relative(folder));
-  workshop.programs(targets);
+  if (wanted("guest.")) {
+    targets.push_back(workshop.meson_product("figment-guest-tests").lexically_relative(folder));
+  }
+  if (!targets.empty()) workshop.programs(targets);
 
   std::vector<std::unique_ptr<TestSource>> sources;
-  for (const Program& program : programs) {
-    sources.push_back(std::make_unique<ProgramTests>(program.prefix, program.file));
+  for (const MesonTest& test : tests) {
+    if (test.is_gtest) {
+      sources.push_back(std::make_unique<ProgramTests>(test.prefix, test.argv.front()));
+    } else {
+      sources.push_back(std::make_unique<CommandTest>(test.prefix + test.name, test.argv, folder));
+    }
   }
-  sources.push_back(std::make_unique<GuestTests>(workshop, vm));
-  sources.push_back(std::make_unique<DemoTests>(workshop, vm));
+  if (wanted("guest.")) sources.push_back(std::make_unique<GuestTests>(workshop, vm));
+  if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;
 }
 
