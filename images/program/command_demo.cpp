@@ -59,6 +59,35 @@ DemoResult run_demo(Workshop& workshop, const VmOptions& vm, const DemoLimits& l
   return result;
 }
 
+namespace {
+
+// The tool's progress, "[3/10] ...", is one line that changes when somebody watches, so that the
+// table stays a table.
+class Progress {
+ public:
+  void take(std::string_view bytes) {
+    if (!terminal_) return write_all(STDERR_FILENO, bytes);
+    partial_ += bytes;
+    for (std::size_t end; (end = partial_.find('\n')) != partial_.npos; partial_.erase(0, end + 1)) {
+      const std::string line = partial_.substr(0, end);
+      shown_ = line.starts_with('[');
+      write_all(STDERR_FILENO, "\r\033[K" + line + (shown_ ? "" : "\n"));
+    }
+  }
+
+  // Before anything else is written to the terminal.
+  void clear() {
+    if (std::exchange(shown_, false)) write_all(STDERR_FILENO, "\r\033[K");
+  }
+
+ private:
+  const bool terminal_ = isatty(STDERR_FILENO) != 0;
+  bool shown_ = false;
+  std::string partial_;
+};
+
+}  // namespace
+
 int demo_command(const Options& options) {
   Workshop workshop(Places::from_environment(), options.vm.dry_run);
   if (options.vm.dry_run) {
@@ -72,10 +101,15 @@ int demo_command(const Options& options) {
   if (options.seconds) limits = {.seconds = *options.seconds, .forks = 0};
   std::cerr << std::format("figment: demo: boots a guest and forks under GPU writes for {} s\n",
                            limits.seconds);
+  Progress progress;
   const DemoResult result = run_demo(
       workshop, options.vm, limits,
-      [](std::string_view bytes) { write_all(STDOUT_FILENO, bytes); },
-      [](std::string_view bytes) { write_all(STDERR_FILENO, bytes); });
+      [&](std::string_view bytes) {
+        progress.clear();
+        write_all(STDOUT_FILENO, bytes);
+      },
+      [&](std::string_view bytes) { progress.take(bytes); });
+  progress.clear();
   std::cerr << result.verdict.explanation();
   if (!options.json.empty() && !result.json.empty()) write_file(visible(options.json), result.json);
   if (const int status = result.verdict.exit_status()) return status;

@@ -61,7 +61,7 @@ class Tally {
 
 int test_command(const Options& options) {
   Workshop workshop(Places::from_environment());
-  const auto sources = test_sources(workshop, options.vm);
+  const auto sources = test_sources(workshop, options.vm, options.arguments);
   Tally tally;
   bool any = false;
   for (const auto& source : sources) {

@@ -50,7 +50,9 @@ std::vector<std::string> guest_environment(const fs::path& meson_folder) {
   std::vector<std::string> environment = {
       "PATH=/opt/figment/bin:" + (meson_folder / "tests/guest").string() +
           ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "HOME=/root", "LANG=C.UTF-8", "USER=root", "SHELL=/bin/bash"};
+      "HOME=/root", "LANG=C.UTF-8", "USER=root", "SHELL=/bin/bash",
+      // For those who unload the driver and want it back; what it needs stays loaded.
+      "FIGMENT_MODULE=/opt/figment/modules/figment.ko"};
   const char* terminal = std::getenv("TERM");
   environment.push_back(std::string{"TERM="} + (terminal ? terminal : "dumb"));
   return environment;

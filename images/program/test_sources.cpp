@@ -76,12 +76,11 @@ class ProgramTests : public TestSource {
   }
 
   void run(const std::vector<std::string>& selected, const Report& report) override {
-    run_gtest(
-        prefix_, without_prefix(selected, prefix_),
-        [this](const std::string& filter, const auto& output) {
-          return run_here({program_, "--gtest_filter=" + filter}, output);
-        },
-        report);
+    run_gtest(prefix_, without_prefix(selected, prefix_),
+              [this](const std::string& filter, const auto& output) {
+                return run_here({program_, "--gtest_filter=" + filter}, output);
+              },
+              report);
   }
 
  private:
@@ -89,27 +88,35 @@ class ProgramTests : public TestSource {
   fs::path program_;
 };
 
-// A meson test that is one command: status 0 is good, as for meson itself.
+// A meson test that is judged by its exit status, as meson does: 77 is a skip.
 class CommandTest : public TestSource {
  public:
-  CommandTest(std::string name, Argv argv) : name_(std::move(name)), argv_(std::move(argv)) {}
+  CommandTest(std::string name, Argv argv, fs::path folder)
+      : name_(std::move(name)), argv_(std::move(argv)), folder_(std::move(folder)) {}
 
   std::vector<std::string> names() override { return {name_}; }
 
   void run(const std::vector<std::string>&, const Report& report) override {
-    const auto start = Clock::now();
-    const Output output = capture(argv_, {}, true);
-    const auto taken = Clock::now() - start;
-    report({.name = name_,
-            .outcome = output.status == 0 ? Outcome::passed : Outcome::failed,
-            .detail = std::format("{}status {}\n", output.text, output.status),
-            .milliseconds = static_cast<unsigned>(
-                std::chrono::duration_cast<std::chrono::milliseconds>(taken).count())});
+    const auto begin = Clock::now();
+    const Output output = capture(argv_, {.directory = folder_}, true);
+    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+    TestResult result{.name = name_,
+                      .outcome = Outcome::passed,
+                      .detail = {},
+                      .milliseconds = static_cast<unsigned>(time.count())};
+    if (output.status == 77) result.outcome = Outcome::skipped;
+    if (output.status != 77 && output.status != 0) result.outcome = Outcome::failed;
+    if (result.outcome != Outcome::passed) result.detail = output.text;
+    if (result.outcome == Outcome::failed) {
+      result.detail += std::format("'{}' ended with status {}\n", quoted(argv_), output.status);
+    }
+    report(result);
   }
 
  private:
   std::string name_;
   Argv argv_;
+  fs::path folder_;
 };
 
 class GuestTests : public TestSource {
@@ -133,16 +140,15 @@ class GuestTests : public TestSource {
       // Only the log is asked for: that of a guest that boots, loads the driver and unloads it.
       reports = run_one({"modprobe", "-r", "figment"}, {}).second;
     } else {
-      run_gtest(
-          kPrefix, without_prefix(tests, kPrefix),
-          [&](const std::string& filter, const auto& output) {
-            auto [run, log] = run_one(
-                {"env", "GTEST_COLOR=no", "figment-guest-tests", "--gtest_filter=" + filter},
-                output);
-            reports += log;
-            return run;
-          },
-          report);
+      run_gtest(kPrefix, without_prefix(tests, kPrefix),
+                [&](const std::string& filter, const auto& output) {
+                  auto [run, log] = run_one(
+                      {"env", "GTEST_COLOR=no", "figment-guest-tests", "--gtest_filter=" + filter},
+                      output);
+                  reports += log;
+                  return run;
+                },
+                report);
     }
     // Always said, selected or not: no run of guest tests is good with a report in the log.
     report({.name = kLogName,
@@ -160,14 +166,13 @@ class GuestTests : public TestSource {
   // A guest that runs `command`; and what the judge found in its log, in words.
   std::pair<GtestRun, std::string> run_one(const Argv& command,
                                            const std::function<void(std::string_view)>& output) {
-    Prepared prepared =
-        prepare(workshop_, vm_,
-                {.command = command, .shares = {}, .null_nvme = false, .directory = "/root"});
+    Prepared prepared = prepare(workshop_, vm_,
+                                {.command = command, .shares = {}, .null_nvme = false,
+                                 .directory = "/root"});
     prepared.session.folder = run_folder(workshop_.places());
     prepared.session.timeout = kGuestLimit;
     prepared.session.on_stdout = prepared.session.on_stderr = output;
-    const Verdict verdict =
-        run_guest(prepared.guest, prepared.session, make_judge(workshop_.places()));
+    const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop_.places()));
     GtestRun run{.status = verdict.status.value_or(3), .trouble = {}};
     if (!verdict.trouble.empty()) {
       run.trouble = verdict.trouble + "; console log: " + verdict.console.string();
@@ -256,52 +261,81 @@ void run_gtest(const std::string& prefix, std::vector<std::string> tests, const 
       done(std::move(*result));
     } else if (tests.size() == before) {
       for (const std::string& name : std::vector(tests)) {
-        done({.name = name,
-              .outcome = Outcome::failed,
-              .detail = end + " and did not run it\n",
+        done({.name = name, .outcome = Outcome::failed, .detail = end + " and did not run it\n",
               .milliseconds = 0});
       }
     } else if ((run.status != 0 && !any_failed) || !run.trouble.empty()) {
       // A leak that a sanitiser finds at the end, a guest that dies while it shuts down.
-      report({.name = prefix + "Program.ends_well",
-              .outcome = Outcome::failed,
-              .detail = end + " after its tests\n",
-              .milliseconds = 0});
+      report({.name = prefix + "Program.ends_well", .outcome = Outcome::failed,
+              .detail = end + " after its tests\n", .milliseconds = 0});
     }
   }
 }
 
-std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm) {
-  std::vector<std::unique_ptr<TestSource>> sources;
-  std::vector<std::string> targets;
+bool may_match(const std::string& prefix, const std::vector<std::string>& all,
+               const std::vector<std::string>& patterns) {
+  return patterns.empty() || std::ranges::any_of(patterns, [&](const std::string& pattern) {
+    const auto own = std::ranges::find_if(
+        all, [&](const std::string& candidate) { return pattern.starts_with(candidate); });
+    return own == all.end() || *own == prefix;
+  });
+}
+
+std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm,
+                                                      const std::vector<std::string>& patterns) {
+  struct MesonTest {
+    std::string prefix;
+    std::string name;
+    bool is_gtest;
+    Argv argv;
+    std::vector<std::string> depends;  // ids of targets
+  };
   const fs::path folder = workshop.meson_folder();
-  for (const auto& test :
-       nlohmann::json::parse(read_file(folder / "meson-info/intro-tests.json"))) {
+  const auto introspect = [&](const std::string& what) {
+    return nlohmann::json::parse(read_file(folder / "meson-info" / ("intro-" + what + ".json")));
+  };
+  std::vector<MesonTest> tests;
+  std::vector<std::string> prefixes = {"guest.", "demo."};
+  for (const auto& test : introspect("tests")) {
     const std::string name = test.at("name");
     const auto& suites = test.at("suite");
     const std::string suite = suites.empty() ? "" : suites.at(0).get<std::string>();
     // "project:suite", or the project alone.
     const std::size_t colon = suite.find(':');
-    const std::string prefix = (colon == suite.npos ? name : suite.substr(colon + 1)) + ".";
-    const auto argv = test.at("cmd").get<Argv>();
-    // What a test runs, or looks at, of what is built here.
-    for (const std::string& word : argv) {
-      if (word.starts_with(folder.string() + "/")) {
-        targets.push_back(fs::path(word).lexically_relative(folder));
-      }
-    }
-    if (test.at("protocol") == "gtest") {
-      sources.push_back(std::make_unique<ProgramTests>(prefix, argv.at(0)));
+    tests.push_back({.prefix = (colon == suite.npos ? name : suite.substr(colon + 1)) + ".",
+                     .name = name,
+                     .is_gtest = test.at("protocol") == "gtest",
+                     .argv = test.at("cmd"),
+                     .depends = test.at("depends")});
+    prefixes.push_back(tests.back().prefix);
+  }
+  const auto wanted = [&](const std::string& prefix) { return may_match(prefix, prefixes, patterns); };
+  std::erase_if(tests, [&](const MesonTest& test) { return !wanted(test.prefix); });
+
+  std::vector<std::string> targets;
+  for (const auto& target : introspect("targets")) {
+    const bool needed = std::ranges::any_of(tests, [&](const MesonTest& test) {
+      return std::ranges::find(test.depends, target.at("id").get<std::string>()) != test.depends.end();
+    });
+    if (!needed) continue;
+    const fs::path file = target.at("filename").at(0).get<std::string>();
+    targets.push_back(file.lexically_relative(folder));
+  }
+  if (wanted("guest.")) {
+    targets.push_back(workshop.meson_product("figment-guest-tests").lexically_relative(folder));
+  }
+  if (!targets.empty()) workshop.programs(targets);
+
+  std::vector<std::unique_ptr<TestSource>> sources;
+  for (const MesonTest& test : tests) {
+    if (test.is_gtest) {
+      sources.push_back(std::make_unique<ProgramTests>(test.prefix, test.argv.front()));
     } else {
-      sources.push_back(std::make_unique<CommandTest>(prefix + name, argv));
+      sources.push_back(std::make_unique<CommandTest>(test.prefix + test.name, test.argv, folder));
     }
   }
-  const fs::path guest_tests = workshop.meson_product("figment-guest-tests");
-  targets.push_back(guest_tests.lexically_relative(folder));
-  workshop.programs(targets);
-
-  sources.push_back(std::make_unique<GuestTests>(workshop, vm));
-  sources.push_back(std::make_unique<DemoTests>(workshop, vm));
+  if (wanted("guest.")) sources.push_back(std::make_unique<GuestTests>(workshop, vm));
+  if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;
 }
 

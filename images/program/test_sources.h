@@ -32,8 +32,14 @@ class TestSource {
   virtual void run(const std::vector<std::string>& selected, const Report& report) = 0;
 };
 
-// Every source there is. Builds what is needed to know the names.
-std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm);
+// Every source that can have tests which `patterns` select. Builds what is needed to know the names.
+std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const VmOptions& vm,
+                                                      const std::vector<std::string>& patterns);
+
+// False when no name that begins with `prefix` ("guest.") can match: each pattern begins with a
+// whole other prefix of `all`. Saves building what is not asked for.
+bool may_match(const std::string& prefix, const std::vector<std::string>& all,
+               const std::vector<std::string>& patterns);
 
 // One execution of a GoogleTest program: gets a filter, feeds the output to a log, and says how it
 // ended: status, and in words what is to be told about a test that did not end.

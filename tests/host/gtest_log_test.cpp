@@ -74,6 +74,15 @@ TEST(Selection, is_by_part_or_by_glob) {
   EXPECT_FALSE(is_selected("guest.Bind.works", {"Bind*"}));
 }
 
+TEST(Selection, only_whole_prefixes_rule_sources_out) {
+  const std::vector<std::string> all{"guest.", "demo.", "model."};
+  EXPECT_TRUE(may_match("guest.", all, {}));
+  EXPECT_TRUE(may_match("guest.", all, {"guest.Bind"}));
+  EXPECT_FALSE(may_match("model.", all, {"guest.Bind", "demo.*"}));
+  EXPECT_TRUE(may_match("model.", all, {"guest.Bind", "Walker"}));
+  EXPECT_TRUE(may_match("model.", all, {"*"}));
+}
+
 // A program that does what `script` says for each filter that it is run with.
 std::vector<TestResult> run_scripted(
     std::vector<std::string> tests,
