@@ -21,13 +21,6 @@
 #define FIGMENT_SHORT_WAIT_NS 30000
 
 /*
- * How long the thread goes on looking when it runs out of work: the next
- * doorbell often follows at once, and a sleeping thread takes about as long to
- * wake.
- */
-#define FIGMENT_IDLE_SPIN_US 50
-
-/*
  * With executor=clock: how much work a timer tick does and how much virtual
  * time it costs at least, so that a busy GPU leaves time for the vCPUs.
  */
@@ -57,37 +50,12 @@ static void figment_deliver(FigmentState *s, uint32_t interrupts)
     }
 }
 
-/* Make the thread look again at what has changed. With the lock. */
-static void figment_wake(FigmentExecutor *x)
-{
-    qatomic_set(&x->kicked, true);
-    if (x->sleeping) {
-        g_cond_signal(&x->wake);
-    }
-}
-
 /* With the model lock. */
 static void figment_run(FigmentState *s, uint64_t steps)
 {
     RCU_READ_LOCK_GUARD();
 
     s->executor.next_ns = s->api->run(s->model, steps).next_ns;
-}
-
-/*
- * Look for work for a while. With the lock, which is dropped meanwhile. False:
- * nothing has changed.
- */
-static bool figment_spin(FigmentExecutor *x)
-{
-    int64_t end = g_get_monotonic_time() + FIGMENT_IDLE_SPIN_US;
-
-    g_mutex_unlock(&x->lock);
-    while (!qatomic_read(&x->kicked) && g_get_monotonic_time() < end) {
-        cpu_relax();
-    }
-    g_mutex_lock(&x->lock);
-    return qatomic_xchg(&x->kicked, false);
 }
 
 /* With the lock, which is dropped while waiting. */
@@ -97,9 +65,6 @@ static void figment_thread_wait(FigmentExecutor *x)
     uint64_t delay;
 
     if (!x->running || x->next_ns == FIGMENT_MODEL_NEVER) {
-        if (x->running && figment_spin(x)) {
-            return;
-        }
         x->sleeping = true;
         g_cond_wait(&x->wake, &x->lock);
         x->sleeping = false;
@@ -180,7 +145,7 @@ static void figment_vm_state(void *opaque, bool running, RunState state)
     /* The virtual clock stands still while the VM does; so must the GPU. */
     g_mutex_lock(&x->lock);
     x->running = running;
-    figment_wake(x);
+    g_cond_signal(&x->wake);
     g_mutex_unlock(&x->lock);
 }
 
@@ -202,8 +167,8 @@ void figment_executor_leave(FigmentState *s, bool may_work)
         x->next_ns = 0;
         if (x->kind == FIGMENT_EXECUTOR_CLOCK) {
             timer_mod(x->timer, figment_now() + FIGMENT_TICK_NS);
-        } else {
-            figment_wake(x);
+        } else if (x->sleeping) {
+            g_cond_signal(&x->wake);
         }
     }
     g_mutex_unlock(&x->lock);
@@ -259,7 +224,7 @@ void figment_executor_stop(FigmentState *s)
     if (x->kind == FIGMENT_EXECUTOR_THREAD) {
         g_mutex_lock(&x->lock);
         x->stopping = true;
-        figment_wake(x);
+        g_cond_signal(&x->wake);
         g_mutex_unlock(&x->lock);
         /* It may be waiting for the BQL, to deliver an interrupt. */
         bql_unlock();

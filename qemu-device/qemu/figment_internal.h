@@ -48,7 +48,6 @@ typedef struct FigmentExecutor {
     uint64_t next_ns;
     /* vCPUs that want `lock`: the thread lets them in between two steps. */
     int waiters;
-    bool kicked;   /* there may be work; set under `lock`, read without */
     bool sleeping; /* under `lock` */
     bool running;  /* the VM runs; under `lock` */
     bool stopping; /* under `lock` */
