@@ -16,6 +16,7 @@
 
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
+#include <drm/drm_gem.h>
 #include <drm/drm_managed.h>
 #include <drm/drm_print.h>
 
@@ -218,7 +219,14 @@ static int figment_device_init_software(struct figment_device *fdev)
 	if (IS_ERR(fdev->bind_wq))
 		return PTR_ERR(fdev->bind_wq);
 	fdev->reset_wq = drmm_alloc_ordered_workqueue(drm, "figment-reset", WQ_MEM_RECLAIM);
-	return PTR_ERR_OR_ZERO(fdev->reset_wq);
+	if (IS_ERR(fdev->reset_wq))
+		return PTR_ERR(fdev->reset_wq);
+
+	/* Buffers of huge pages need fewer entries and walks; small pages work, too. */
+	ret = drm_gem_huge_mnt_create(drm, "within_size");
+	if (ret)
+		drm_info(drm, "buffers have small pages only: %pe\n", ERR_PTR(ret));
+	return 0;
 }
 
 /**
