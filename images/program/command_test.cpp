@@ -3,6 +3,7 @@
 // test: every test there is, or those that match a pattern. One line per verdict; what a failing
 // test printed follows its line; every skip says why. The last line is "N passed, N failed,
 // N skipped" and nothing else.
+#include <algorithm>
 #include <format>
 #include <iostream>
 
@@ -57,28 +58,49 @@ class Tally {
   std::vector<std::string> failed_;
 };
 
+struct Selection {
+  TestSource& source;
+  std::vector<std::string> names;
+};
+
+bool boots_guests(const Selection& selection) {
+  return std::ranges::any_of(selection.names, [](const std::string& name) {
+    return name.starts_with("host.") || name.starts_with("guest.") || name.starts_with("demo.");
+  });
+}
+
 }  // namespace
 
 int test_command(const Options& options) {
   Workshop workshop(Places::from_environment());
   const auto sources = test_sources(workshop, options.vm, options.arguments);
-  Tally tally;
-  bool any = false;
+  std::vector<Selection> selections;
   for (const auto& source : sources) {
-    std::vector<std::string> selected;
+    Selection selection{.source = *source, .names = {}};
     for (std::string& name : source->names()) {
-      if (is_selected(name, options.arguments)) selected.push_back(std::move(name));
+      if (is_selected(name, options.arguments)) selection.names.push_back(std::move(name));
     }
-    if (selected.empty()) continue;
-    any = true;
-    if (options.list) {
-      for (const std::string& name : selected) std::cout << name << "\n";
-    } else {
-      source->run(selected, [&](const TestResult& result) { tally.add(result); });
-    }
+    if (!selection.names.empty()) selections.push_back(std::move(selection));
   }
-  if (!any) throw UsageError("test: no test has a name like that; ./figment test --list has them all");
-  return options.list ? 0 : tally.finish();
+  if (selections.empty()) {
+    throw UsageError("test: no test has a name like that; ./figment test --list has them all");
+  }
+  if (options.list) {
+    for (const Selection& selection : selections) {
+      for (const std::string& name : selection.names) std::cout << name << "\n";
+    }
+    return 0;
+  }
+  // What guests are made of is built first, so that no test waits for a compiler.
+  if (std::ranges::any_of(selections, boots_guests)) {
+    prepare(workshop, VmOptions{}, {});
+    prepare(workshop, options.vm, {});
+  }
+  Tally tally;
+  for (const auto& [source, names] : selections) {
+    source.run(names, [&](const TestResult& result) { tally.add(result); });
+  }
+  return tally.finish();
 }
 
 }  // namespace figment::host
