@@ -59,13 +59,22 @@ std::string cpio_archive(const std::vector<ArchiveFile>& files) {
   return archive;
 }
 
-fs::path Workshop::initramfs(const Kernel& kernel) {
-  const fs::path file = places_.build / "images" / kernel.id / "initramfs";
-  if (make_nothing_) return file;
+fs::path Workshop::initramfs_file(const Kernel& kernel) const {
+  return places_.build / "images" / kernel.id / "initramfs";
+}
+
+Inputs Workshop::initramfs_inputs(const Kernel& kernel) const {
   Inputs inputs;
   inputs.add("kernel", kernel.id + file_stamp(kernel.modules_image));
   inputs.add("agent", file_stamp(agent()));
   for (const std::string& name : kBootModules) inputs.add("module", name);
+  return inputs;
+}
+
+fs::path Workshop::initramfs(const Kernel& kernel) {
+  const fs::path file = initramfs_file(kernel);
+  if (make_nothing_) return file;
+  const Inputs inputs = initramfs_inputs(kernel);
   fs::create_directories(file.parent_path());
   const Lock lock(places_.build / "images.lock", {});
   if (is_current(file, inputs)) return file;
@@ -85,8 +94,22 @@ fs::path Workshop::initramfs(const Kernel& kernel) {
   return file;
 }
 
+fs::path Workshop::tools_file(const Kernel& kernel) const {
+  return places_.build / "images" / kernel.id / "tools.erofs";
+}
+
+Inputs Workshop::tools_inputs(const Kernel& kernel) const {
+  Inputs inputs;
+  inputs.add("kernel", kernel.id + file_stamp(kernel.modules_image));
+  inputs.add("figment.ko", file_stamp(driver_file(kernel)));
+  for (const fs::path& program : guest_programs()) {
+    inputs.add(program.filename(), program.string() + file_stamp(program));
+  }
+  return inputs;
+}
+
 Tools Workshop::tools(const Kernel& kernel) {
-  const fs::path file = places_.build / "images" / kernel.id / "tools.erofs";
+  const fs::path file = tools_file(kernel);
   if (make_nothing_) return {.image = file, .driver_modules = {}, .nvme_modules = {}};
   const Driver built = driver(kernel);
   const std::vector<fs::path> programs = guest_programs();
@@ -98,12 +121,7 @@ Tools Workshop::tools(const Kernel& kernel) {
   for (const auto& path : nvme) tools.nvme_modules.push_back(in_guest(plain_name(path)));
   tools.driver_modules.push_back(in_guest("figment.ko"));
 
-  Inputs inputs;
-  inputs.add("kernel", kernel.id + file_stamp(kernel.modules_image));
-  inputs.add("driver", file_stamp(built.module));
-  for (const fs::path& program : programs) {
-    inputs.add(program.filename(), program.string() + file_stamp(program));
-  }
+  const Inputs inputs = tools_inputs(kernel);
   fs::create_directories(file.parent_path());
   const Lock lock(places_.build / "images.lock", {});
   if (is_current(file, inputs)) return tools;

@@ -18,6 +18,7 @@ namespace figment::host {
 namespace {
 
 constexpr std::string_view kPartial = ".partial";
+constexpr std::string_view kWorkspace = ".workspace";
 
 void sync_file_system(const fs::path& path) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -139,10 +140,21 @@ fs::path Cache::get(const std::string& part, const Inputs& inputs,
   return complete;
 }
 
-fs::path Cache::workspace(const std::string& part, const std::string& key) const {
-  fs::path path = root_ / (part + ".workspace") / key;
-  fs::create_directories(path);
-  return path;
+fs::path Cache::workspace_path(const std::string& part, const std::string& key) const {
+  return root_ / (part + std::string{kWorkspace}) / key;
+}
+
+std::vector<Entry> Cache::workspaces() const {
+  std::vector<Entry> found;
+  if (!fs::is_directory(root_)) return found;
+  for (const auto& folder : fs::directory_iterator(root_)) {
+    if (!folder.is_directory() || folder.path().extension() != kWorkspace) continue;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      found.push_back({folder.path().filename(), entry.path().filename(), entry.path(),
+                       entry.last_write_time()});
+    }
+  }
+  return found;
 }
 
 std::vector<Entry> Cache::entries(const std::string& part) const {

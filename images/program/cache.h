@@ -85,7 +85,8 @@ class Cache {
                const std::function<void()>& waiting) const;
 
   // A folder of the part that is kept and changed from run to run; hold `lock` while using it.
-  fs::path workspace(const std::string& part, const std::string& key) const;
+  fs::path workspace_path(const std::string& part, const std::string& key) const;
+  std::vector<Entry> workspaces() const;
   fs::path lock_file(const std::string& part) const { return root_ / (part + ".lock"); }
 
   // Complete entries of a part (all parts: empty), newest first, and what was left behind.

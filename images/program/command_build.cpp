@@ -47,12 +47,6 @@ std::string human(std::uintmax_t bytes) {
   return std::format("{} MiB", bytes >> 20);
 }
 
-// A part of the cache and what it is made of now.
-struct Wanted {
-  std::string part;
-  Inputs inputs;
-};
-
 std::string join(const std::vector<std::string>& words, std::size_t most) {
   std::string text;
   for (std::size_t i = 0; i < std::min(words.size(), most); ++i) {
@@ -62,19 +56,47 @@ std::string join(const std::vector<std::string>& words, std::size_t most) {
   return text;
 }
 
-void describe(const Cache& cache, const Wanted& wanted) {
-  const std::string key = wanted.inputs.key();
-  if (const auto found = cache.find(wanted.part, key)) {
-    std::cout << std::format("  {:<11} ready    {}  {}\n", wanted.part, key, human(size_of(*found)));
+// One line about a part: whether it is there as its inputs are now, and if not, why.
+void say(const std::string& part, bool ready, const std::string& key, const std::string& about) {
+  std::cout << std::format("  {:<11} {:<8} {:<16}  {}\n", part, ready ? "ready" : "missing", key, about);
+}
+
+std::string reason(const Inputs& wanted, const std::optional<Inputs>& last) {
+  if (!last) return "was never made";
+  return "changed since it was made: " + join(wanted.differences(*last), 4);
+}
+
+void describe_entry(const Cache& cache, const std::string& part, const Inputs& inputs) {
+  const std::string key = inputs.key();
+  if (const auto found = cache.find(part, key)) {
+    say(part, true, key, human(size_of(*found)));
     return;
   }
-  const auto others = cache.entries(wanted.part);
-  std::string why = "was never made";
-  if (!others.empty()) {
-    const Inputs last = Inputs::parse(read_file(others.front().path / "inputs"));
-    why = "changed since the last: " + join(wanted.inputs.differences(last), 4);
+  std::optional<Inputs> last;
+  if (const auto others = cache.entries(part); !others.empty()) {
+    last = Inputs::parse(read_file(others.front().path / "inputs"));
   }
-  std::cout << std::format("  {:<11} missing  {}  {}\n", wanted.part, key, why);
+  say(part, false, key, reason(inputs, last));
+}
+
+void describe_product(const std::string& part, const fs::path& product, const Inputs& inputs) {
+  const auto last = made_of(product);
+  const bool ready = last == inputs;
+  say(part, ready, "", ready ? human(fs::file_size(product)) : reason(inputs, last));
+}
+
+// What ninja would do for a guest.
+void describe_programs(const Workshop& workshop) {
+  Argv argv{"ninja", "-n", "-C", workshop.meson_folder()};
+  for (const fs::path& file : workshop.guest_targets()) {
+    argv.push_back(file.lexically_relative(workshop.meson_folder()));
+  }
+  const std::string plan = capture(argv, {}, true).text;
+  if (plan.contains("no work to do")) return say("programs", true, "", "");
+  // The last line that begins with "[N/N]" has the number of steps.
+  const std::size_t slash = plan.rfind('/', plan.rfind("] "));
+  const std::string steps = plan.substr(slash + 1, plan.find(']', slash) - slash - 1);
+  say("programs", false, "", steps + " steps to do");
 }
 
 void describe_host() {
@@ -107,45 +129,42 @@ int build_command(const Options& options) {
 }
 
 int doctor_command(const Options& options) {
-  const Workshop workshop(Places::from_environment());
+  // Looks and makes nothing.
+  Workshop workshop(Places::from_environment(), true);
   const Places& places = workshop.places();
   const Cache& cache = workshop.cache();
-  const std::vector<Wanted> all = {{"kernel", workshop.stock_kernel_inputs()},
-                                   {"qemu", workshop.qemu_inputs()},
-                                   {"guest-root", workshop.guest_root_inputs()}};
+  const std::vector<std::pair<std::string, Inputs>> kept = {
+      {"kernel", workshop.stock_kernel_inputs()},
+      {"qemu", workshop.qemu_inputs()},
+      {"guest-root", workshop.guest_root_inputs()}};
   describe_host();
   std::cout << "Cache " << places.cache.string() << "\n";
-  std::cout << std::format("  {:<11} ready    {}\n", "build-root", places.build_root_id);
-  for (const Wanted& wanted : all) describe(cache, wanted);
-
-  std::set<fs::path> used;
-  for (const Wanted& wanted : all) {
-    if (const auto found = cache.find(wanted.part, wanted.inputs.key())) used.insert(*found);
+  say("build-root", true, places.build_root_id, "");
+  std::set<fs::path> used = {places.build_root,
+                             cache.workspace_path("qemu", workshop.qemu_workspace_inputs().key())};
+  for (const auto& [part, inputs] : kept) {
+    describe_entry(cache, part, inputs);
+    used.insert(cache.root() / part / inputs.key());
   }
-  for (const Entry& entry : cache.entries()) {
-    const bool known = std::ranges::find(all, entry.part, &Wanted::part) != all.end();
-    if (!known || used.contains(entry.path)) continue;
-    std::cout << std::format("  {:<11} unused   {}  {}\n", entry.part, entry.key,
+  std::vector<Entry> all = cache.entries();
+  std::ranges::move(cache.workspaces(), std::back_inserter(all));
+  for (const Entry& entry : all) {
+    if (used.contains(entry.path)) continue;
+    std::cout << std::format("  {:<11} {:<8} {:<16}  {}\n", entry.part,
+                             options.prune ? "removed" : "unused", entry.key,
                              human(size_of(entry.path)));
     if (options.prune) fs::remove_all(entry.path);
   }
   for (const fs::path& path : cache.leftovers()) {
-    std::cout << std::format("  {:<11} left by a run that was interrupted (or is going on)\n",
+    std::cout << std::format("  {:<11} left by a run that was interrupted, or is going on\n",
                              (path.parent_path().filename() / path.filename()).string());
   }
-  std::cout << "Checkout " << places.checkout.string() << "\n";
-  for (const auto& [name, file] : {std::pair{"model", workshop.model()}, {"agent", workshop.agent()}}) {
-    std::cout << std::format("  {:<11} {}\n", name, fs::exists(file) ? "built" : "not built yet");
-  }
-  for (const char* folder : {"driver", "images"}) {
-    if (!fs::exists(places.build / folder)) {
-      std::cout << std::format("  {:<11} not built yet\n", folder);
-      continue;
-    }
-    for (const auto& entry : fs::directory_iterator(places.build / folder)) {
-      std::cout << std::format("  {:<11} built    {}\n", folder, entry.path().filename().string());
-    }
-  }
+  std::cout << "Checkout " << places.checkout.string() << ", kernel stock\n";
+  describe_programs(workshop);
+  const Kernel kernel = workshop.kernel("stock");
+  describe_product("driver", workshop.driver_file(kernel), workshop.driver_inputs(kernel));
+  describe_product("initramfs", workshop.initramfs_file(kernel), workshop.initramfs_inputs(kernel));
+  describe_product("tools", workshop.tools_file(kernel), workshop.tools_inputs(kernel));
   return 0;
 }
 

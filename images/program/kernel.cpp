@@ -162,7 +162,7 @@ Kernel Workshop::kernel(const std::string& name) {
         task->run({"mkfs.erofs", "--quiet", into / "modules.erofs", into / "modules"});
       },
       [&] { std::cerr << "figment: kernel: waiting for another run that makes it\n"; });
-  const std::string release = make_nothing_ ? "" : first_line(entry / "release");
+  const std::string release = fs::exists(entry) ? first_line(entry / "release") : "unknown";
   return {.name = name,
           .id = "stock-" + inputs.key(),
           .release = release,

@@ -53,17 +53,21 @@ std::vector<fs::path> Workshop::guest_programs() const {
   return programs;
 }
 
+std::vector<fs::path> Workshop::guest_targets() const {
+  std::vector<fs::path> files = guest_programs();
+  files.push_back(agent());
+  files.push_back(model());
+  return files;
+}
+
 void Workshop::programs(const std::vector<std::string>& targets) {
   if (make_nothing_) return;
   Argv argv{"ninja", "-C", meson_folder()};
+  std::ranges::copy(targets, std::back_inserter(argv));
   if (targets.empty()) {
-    argv.push_back(agent().lexically_relative(meson_folder()));
-    argv.push_back(model().lexically_relative(meson_folder()));
-    for (const fs::path& program : guest_programs()) {
-      argv.push_back(program.lexically_relative(meson_folder()));
+    for (const fs::path& file : guest_targets()) {
+      argv.push_back(file.lexically_relative(meson_folder()));
     }
-  } else {
-    std::ranges::copy(targets, std::back_inserter(argv));
   }
   const Lock lock(places_.build / ".lock",
                   [] { std::cerr << "figment: programs: waiting for another run\n"; });
@@ -75,15 +79,29 @@ void Workshop::programs(const std::vector<std::string>& targets) {
   task.run(argv);
 }
 
-Driver Workshop::driver(const Kernel& kernel) {
-  const fs::path source = places_.checkout / "kernel-driver";
-  const fs::path into = places_.build / "driver" / kernel.id;
-  const fs::path module = into / "figment.ko";
+fs::path Workshop::driver_file(const Kernel& kernel) const {
+  return places_.build / "driver" / kernel.id / "figment.ko";
+}
+
+Inputs Workshop::driver_inputs(const Kernel& kernel) const {
   Inputs inputs;
   inputs.add("build root", places_.build_root_id);
-  inputs.add("kernel",
-             kernel.id + " " + kernel.release + " " + file_stamp(kernel.build / "Module.symvers"));
-  inputs.add_path("kernel-driver", source);
+  inputs.add("kernel", kernel.id + " " + kernel.release + " " +
+                           file_stamp(kernel.build / "Module.symvers"));
+  // By file, so that doctor can name the one that changed.
+  const fs::path source = places_.checkout / "kernel-driver";
+  for (const auto& entry : fs::recursive_directory_iterator(source)) {
+    if (!entry.is_regular_file() || entry.path().filename().string().starts_with('.')) continue;
+    inputs.add_path(fs::relative(entry.path(), places_.checkout), entry.path());
+  }
+  return inputs;
+}
+
+Driver Workshop::driver(const Kernel& kernel) {
+  const fs::path source = places_.checkout / "kernel-driver";
+  const fs::path module = driver_file(kernel);
+  const fs::path into = module.parent_path();
+  const Inputs inputs = driver_inputs(kernel);
   const Lock lock(places_.build / "driver.lock",
                   [] { std::cerr << "figment: driver: waiting for another run\n"; });
   if (!is_current(module, inputs)) {

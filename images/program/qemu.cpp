@@ -70,16 +70,6 @@ std::vector<std::pair<fs::path, fs::path>> device_files(const fs::path& checkout
   return files;
 }
 
-// What the workspace is made of; the device's files come and go in it.
-Inputs workspace_inputs(const Places& places) {
-  Inputs inputs;
-  inputs.add("build root", places.build_root_id);
-  inputs.add("configure", quoted(kConfigure));
-  inputs.add_path("images/qemu/devices.mak", places.checkout / "images/qemu/devices.mak");
-  for (const Hook& hook : kHooks) inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
-  return inputs;
-}
-
 void refresh_device(const fs::path& checkout, const fs::path& folder) {
   std::vector<fs::path> wanted;
   for (const auto& [from, name] : device_files(checkout)) {
@@ -98,8 +88,18 @@ void refresh_device(const fs::path& checkout, const fs::path& folder) {
 
 }  // namespace
 
+// What the workspace is made of; the device's files come and go in it.
+Inputs Workshop::qemu_workspace_inputs() const {
+  Inputs inputs;
+  inputs.add("build root", places_.build_root_id);
+  inputs.add("configure", quoted(kConfigure));
+  inputs.add_path("images/qemu/devices.mak", places_.checkout / "images/qemu/devices.mak");
+  for (const Hook& hook : kHooks) inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
+  return inputs;
+}
+
 Inputs Workshop::qemu_inputs() const {
-  Inputs inputs = workspace_inputs(places_);
+  Inputs inputs = qemu_workspace_inputs();
   for (const auto& [from, name] : device_files(places_.checkout)) {
     inputs.add_path(fs::relative(from, places_.checkout), from);
   }
@@ -111,7 +111,8 @@ fs::path Workshop::qemu() {
       "qemu", qemu_inputs(),
       [&](const fs::path& into) {
         Task task(*this, "qemu");
-        const fs::path workspace = cache_.workspace("qemu", workspace_inputs(places_).key());
+        const fs::path workspace = cache_.workspace_path("qemu", qemu_workspace_inputs().key());
+        fs::create_directories(workspace);
         const fs::path source = workspace / "source";
         const fs::path build = workspace / "build";
         if (!fs::exists(source)) {

@@ -54,6 +54,7 @@ Places Places::from_environment() {
   Places places{.checkout = required("FIGMENT_CHECKOUT"),
                 .build = {},
                 .cache = required("FIGMENT_CACHE"),
+                .build_root = fs::path(required("FIGMENT_BUILD_ROOT")).parent_path(),
                 .build_root_id = read_file("/etc/figment-build-root")};
   places.build = places.checkout / "build";
   while (places.build_root_id.ends_with('\n')) places.build_root_id.pop_back();
@@ -62,6 +63,7 @@ Places Places::from_environment() {
 
 const std::vector<PartInfo>& part_infos() {
   static const std::vector<PartInfo> infos = {
+      {"build-root", "the Debian tree that all of this runs in", "90 s"},
       {"kernel", "unpacks Debian's kernel and its modules", "30 s"},
       {"qemu", "builds QEMU with the Figment device", "5 min, after a change of the device 10 s"},
       {"guest-root", "makes the guest's file system from Debian packages", "1 min"},
@@ -117,10 +119,13 @@ std::string Task::elapsed() const {
   return all < 60 ? std::format("{} s", all) : std::format("{}:{:02} min", all / 60, all % 60);
 }
 
-bool is_current(const fs::path& product, const Inputs& inputs) {
+std::optional<Inputs> made_of(const fs::path& product) {
   const fs::path stamp = product.string() + ".inputs";
-  return fs::exists(product) && fs::exists(stamp) && read_file(stamp) == inputs.text();
+  if (!fs::exists(product) || !fs::exists(stamp)) return std::nullopt;
+  return Inputs::parse(read_file(stamp));
 }
+
+bool is_current(const fs::path& product, const Inputs& inputs) { return made_of(product) == inputs; }
 
 void set_current(const fs::path& product, const Inputs& inputs) {
   write_file(product.string() + ".inputs", inputs.text());

@@ -3,7 +3,7 @@
 // The workshop makes what a guest is made of. Each part knows its inputs, so it is made once and
 // again only when one of them changed:
 //
-//   build-root   the tree that all of this runs in; made by ./figment itself, before
+//   build-root   the tree that all of this runs in                      in the cache
 //   kernel       image and modules, by name or from a build tree        in the cache
 //   qemu         QEMU with the Figment device                           in the cache
 //   guest-root   the file system of the guest                           in the cache
@@ -29,7 +29,8 @@ struct Places {
   fs::path checkout;
   fs::path build;  // CHECKOUT/build
   fs::path cache;
-  std::string build_root_id;  // what is installed in the build root
+  fs::path build_root;        // its cache entry
+  std::string build_root_id;  // what is installed in it
 
   // From what ./figment has put into the environment. Throws Failure when that is missing.
   static Places from_environment();
@@ -63,7 +64,7 @@ struct PartInfo {
   std::string typical;  // how long it takes on two cores
 };
 
-// Every part but the build root, in the order of dependencies.
+// Every part, in the order of dependencies. The build root is made before this program runs.
 const std::vector<PartInfo>& part_infos();
 
 class Workshop {
@@ -87,13 +88,23 @@ class Workshop {
   // Inputs of the parts in the cache: what their keys are made of.
   Inputs stock_kernel_inputs() const;
   Inputs qemu_inputs() const;
+  Inputs qemu_workspace_inputs() const;
   Inputs guest_root_inputs() const;
+  // Inputs of the parts in build/ that are for one kernel, and where their products are.
+  Inputs driver_inputs(const Kernel& kernel) const;
+  Inputs initramfs_inputs(const Kernel& kernel) const;
+  Inputs tools_inputs(const Kernel& kernel) const;
+  fs::path driver_file(const Kernel& kernel) const;
+  fs::path initramfs_file(const Kernel& kernel) const;
+  fs::path tools_file(const Kernel& kernel) const;
 
   // Products of meson, from its own description of the build: the file of a target, by the
   // target's name, and the programs that go to the guest.
   fs::path meson_folder() const { return places_.build / "meson"; }
   fs::path meson_product(const std::string& target) const;
   std::vector<fs::path> guest_programs() const;
+  // These, the agent and the model: all that a guest needs of meson.
+  std::vector<fs::path> guest_targets() const;
   fs::path agent() const { return meson_product("figment-agent"); }
   fs::path model() const { return meson_product("figment-model"); }
 
@@ -132,6 +143,8 @@ class Task {
   bool terminal_;
 };
 
+// The inputs that a product in build/ was made of, if it is there.
+std::optional<Inputs> made_of(const fs::path& product);
 // A stamp of a product in build/: what it was made of, beside it. True when `inputs` are the same.
 bool is_current(const fs::path& product, const Inputs& inputs);
 void set_current(const fs::path& product, const Inputs& inputs);
