@@ -129,6 +129,7 @@ Tools Workshop::tools(const Kernel& kernel) {
   const fs::path stage = file.parent_path() / "tools";
   fs::remove_all(stage);
   fs::create_directories(stage / "bin");
+  fs::create_directories(stage / "modules");
   for (const fs::path& program : programs) {
     fs::copy_file(program, stage / "bin" / program.filename());
   }
