@@ -8,8 +8,9 @@ namespace figment {
 
 namespace {
 
-// Reports that a queue may have under way: one fence, one error, one reset.
-constexpr size_t kReportsPerQueue = 3;
+// Reports that a queue may have under way: a fence, the error of one life, the reset that ended it,
+// and the error of the next life, which a second reset has to wait with.
+constexpr size_t kReportsPerQueue = 4;
 
 constexpr uint64_t to_field(uint64_t value, uint64_t mask) {
   return value << std::countr_zero(mask) & mask;

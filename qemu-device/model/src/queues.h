@@ -4,9 +4,10 @@
 //
 // A queue that stops while an access of it is in flight keeps its engine until
 // the access has completed; only then is it OFF or in ERROR. Reports follow the
-// state, and a queue has at most one report of each kind under way: RELEASE
-// waits for its turn, a queue with an error or reset report under way does not
-// run, and a reset waits for the report of the one before it.
+// state. RELEASE waits for the fence before it, a reset for the report of the
+// reset before it, and a queue with an error or reset report under way does not
+// run. It may have two errors under way: it was reset and started again between
+// them, and failed before it could run.
 #pragma once
 
 #include <vector>

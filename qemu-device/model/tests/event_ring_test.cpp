@@ -46,6 +46,35 @@ class EventRing : public ::testing::Test {
   std::vector<std::unique_ptr<Ring>> rings;
 };
 
+// As many reports as can be under way at all: of every queue a fence, the error of one life, the
+// reset that ended it, and the error of the next; and of as many invalidations as there may be.
+TEST_F(EventRing, that_is_off_lets_every_report_wait) {
+  const uint32_t queues = gpu.config.queues;
+  gpu.write32(FIGMENT_REG_EVENT_SIZE_LG2, 0);
+  for (uint32_t i = 0; i < FIGMENT_INVAL_DEPTH; ++i) gpu.invalidate_asid(1, FIGMENT_INVAL_EVENT);
+  for (uint32_t q = 0; q < queues; ++q) {
+    Ring& ring = add(q);
+    ring.submit(fence(q));
+    gpu.run_all();
+    gpu.doorbell(q, 4);
+    gpu.command(q, FIGMENT_QUEUE_RESET);
+    ring.start();
+    gpu.doorbell(q, 4);
+    gpu.command(q, FIGMENT_QUEUE_RESET);
+    ring.start();  // a guest error: the first reset is not reported yet
+    gpu.run_all();
+    ASSERT_EQ(gpu.queue_state(q), FIGMENT_QUEUE_STOPPING) << "queue " << q;
+  }
+  gpu.bring_up();
+  gpu.run_all();
+  std::vector<unsigned> of_type(FIGMENT_EVENT_QUEUE_RESET + 1, 0);
+  for (const figment_event& event : drain()) ++of_type.at(event.type);
+  EXPECT_EQ(of_type[FIGMENT_EVENT_FENCE], queues);
+  EXPECT_EQ(of_type[FIGMENT_EVENT_QUEUE_ERROR], 2 * queues);
+  EXPECT_EQ(of_type[FIGMENT_EVENT_QUEUE_RESET], 2 * queues);
+  EXPECT_EQ(of_type[FIGMENT_EVENT_INVALIDATED], uint32_t{FIGMENT_INVAL_DEPTH});
+}
+
 TEST_F(EventRing, numbers_its_entries_from_one) {
   add(3).submit(fence(10) + fence(11));
   gpu.run_all();
