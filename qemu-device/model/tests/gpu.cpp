@@ -57,18 +57,22 @@ Gpu::Gpu(const GpuOptions& options)
     : host(options.host),
       config(options.config),
       api_(figment_model_api(FIGMENT_MODEL_ABI)),
+      complain_(options.complain),
       event_lg2_(options.event_lg2) {
   char error[200] = "";
   const figment_model_host interface = host.interface();
   model_.reset(api_->create(&config, &interface, error, sizeof(error)));
   if (!model_) throw std::runtime_error(error);
-  event_base_ = allocate(FIGMENT_EVENT_BYTES << event_lg2_);
+  event_base_ =
+      options.event_base ? options.event_base : allocate(FIGMENT_EVENT_BYTES << event_lg2_);
   bring_up();
 }
 
 void Gpu::check_host() {
   const std::string complaints = host.complaints();
-  if (!complaints.empty()) ADD_FAILURE() << complaints;
+  if (complaints.empty()) return;
+  if (complain_) return complain_(complaints);
+  ADD_FAILURE() << complaints;
 }
 
 uint64_t Gpu::read(uint64_t offset, unsigned bytes) {
@@ -92,8 +96,7 @@ void Gpu::doorbell(uint64_t offset, uint64_t value, unsigned bytes) {
 }
 
 void Gpu::bring_up() {
-  std::memset(host.memory(event_base_, FIGMENT_EVENT_BYTES << event_lg2_), 0,
-              FIGMENT_EVENT_BYTES << event_lg2_);
+  host.zero(event_base_, FIGMENT_EVENT_BYTES << event_lg2_);
   event_read_ = 0;
   write64(FIGMENT_REG_EVENT_BASE, event_base_);
   write32(FIGMENT_REG_EVENT_SIZE_LG2, event_lg2_);

@@ -43,6 +43,9 @@ struct GpuOptions {
   FakeHost::Options host;
   figment_model_config config;
   uint32_t event_lg2 = 8;
+  uint64_t event_base = 0;  // bus address of the event ring; 0: from the allocator
+  // Gets the complaints of the host; without it they fail the test.
+  std::function<void(const std::string&)> complain;
 
   GpuOptions();
 };
@@ -122,6 +125,7 @@ class Gpu {
   };
   const struct figment_model_api* api_;
   std::unique_ptr<figment_model, Destroy> model_;
+  const std::function<void(const std::string&)> complain_;
   const uint32_t event_lg2_;
   uint64_t event_base_ = 0;
   uint32_t event_read_ = 0;
