@@ -27,6 +27,7 @@ void make(Workshop& workshop, const std::string& part, const std::string& kernel
   if (part == "qemu") workshop.qemu();
   if (part == "guest-root") workshop.guest_root();
   if (part == "programs") workshop.programs({"all"});
+  if (part == "fuzzers") workshop.fuzzers({"all"});
   if (part == "driver") workshop.driver(kernel());
   if (part == "initramfs" || part == "tools") workshop.programs();
   if (part == "initramfs") workshop.initramfs(kernel());

@@ -15,6 +15,7 @@ int run_command(const Options& options);    // run and shell
 int demo_command(const Options& options);
 int test_command(const Options& options);
 int bench_command(const Options& options);
+int fuzz_command(const Options& options);
 int build_command(const Options& options);
 int doctor_command(const Options& options);
 

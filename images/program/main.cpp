@@ -23,6 +23,8 @@ int dispatch(const Options& options) {
       return run_command(options);
     case CommandName::bench:
       return bench_command(options);
+    case CommandName::fuzz:
+      return fuzz_command(options);
     case CommandName::build:
       return build_command(options);
     case CommandName::doctor:

@@ -138,6 +138,7 @@ constexpr std::array kCommands = {
     CommandInfo{CommandName::run, "run", "boot, run a command in the guest, exit with its status"},
     CommandInfo{CommandName::shell, "shell", "an interactive guest"},
     CommandInfo{CommandName::bench, "bench", "measure, each number beside what it is compared with"},
+    CommandInfo{CommandName::fuzz, "fuzz", "inputs that no guest should be able to hurt the device with"},
     CommandInfo{CommandName::build, "build", "make parts without booting: all, or those named"},
     CommandInfo{CommandName::doctor, "doctor", "what is there, what is missing, and why"},
 };
@@ -295,6 +296,11 @@ Parsed parse_options(std::span<const char* const> arguments) {
         command.add_flag("--list", options.list, "print the names, run nothing");
         command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
             ->type_name("stock|debug|DIR");
+        break;
+      case CommandName::fuzz:
+        command.add_option("INPUT", options.arguments, "files to play and tell instead");
+        command.add_option("--seconds", texts.seconds, "end after so many (never)")->type_name("N");
+        command.add_flag("--coverage", options.coverage, "lines of the model that the corpus reaches");
         break;
       case CommandName::build:
         command.add_option("PART", options.arguments, "see doctor for the names");

@@ -33,16 +33,18 @@ struct VmOptions {
   bool dry_run = false;
 };
 
-enum class CommandName { demo, test, run, shell, bench, build, doctor };
+enum class CommandName { demo, test, run, shell, bench, fuzz, build, doctor };
 
 struct Options {
   CommandName command{};
   VmOptions vm;
-  std::vector<std::string> arguments;  // of run: the command; of test: patterns; of build: parts
-  std::optional<unsigned> seconds;     // demo
+  // Of run: the command; of test: patterns; of fuzz: inputs; of build: parts.
+  std::vector<std::string> arguments;
+  std::optional<unsigned> seconds;     // demo, fuzz
   std::string json;                    // demo, bench: file, or empty
   bool list = false;                   // test
   bool prune = false;                  // doctor
+  bool coverage = false;               // fuzz
 };
 
 // KEY=VALUE[,KEY=VALUE...] of --gpu.

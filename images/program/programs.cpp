@@ -21,6 +21,15 @@ nlohmann::json introspect(const fs::path& folder, const std::string& what) {
   return nlohmann::json::parse(read_file(folder / "meson-info" / ("intro-" + what + ".json")));
 }
 
+// The file of a target of that folder.
+fs::path product(const fs::path& folder, const std::string& target) {
+  for (const auto& entry : introspect(folder, "targets")) {
+    const bool runs = entry.at("type") == "executable" || entry.at("type") == "shared library";
+    if (runs && entry.at("name") == target) return entry.at("filename").at(0).get<std::string>();
+  }
+  throw Failure("meson builds no " + target);
+}
+
 bool is_below(const fs::path& path, const fs::path& folder) {
   const fs::path relative = path.lexically_relative(folder);
   return !relative.empty() && *relative.begin() != "..";
@@ -29,11 +38,41 @@ bool is_below(const fs::path& path, const fs::path& folder) {
 }  // namespace
 
 fs::path Workshop::meson_product(const std::string& target) const {
-  for (const auto& entry : introspect(meson_folder(), "targets")) {
-    const bool runs = entry.at("type") == "executable" || entry.at("type") == "shared library";
-    if (runs && entry.at("name") == target) return entry.at("filename").at(0).get<std::string>();
-  }
-  throw Failure("meson builds no " + target);
+  return product(meson_folder(), target);
+}
+
+fs::path Workshop::fuzz_product(const std::string& target) {
+  configure_fuzzers();
+  return product(fuzz_folder(), target);
+}
+
+// Anew in another build root, which may have another clang.
+void Workshop::configure_fuzzers() {
+  const fs::path stamp = fuzz_folder() / ".build-root";
+  if (fs::exists(stamp) && read_file(stamp) == places_.build_root_id) return;
+  if (make_nothing_) return;
+  const Lock lock(places_.build / "fuzz.lock",
+                  [] { std::cerr << "figment: fuzzers: waiting for another run\n"; });
+  if (fs::exists(stamp) && read_file(stamp) == places_.build_root_id) return;
+  Task task(*this, "fuzzers");
+  fs::remove_all(fuzz_folder());
+  task.run({"env", "-u", "CFLAGS", "-u", "CXXFLAGS", "-u", "LDFLAGS", "CXX=clang++", "meson",
+            "setup", fuzz_folder(), places_.checkout, "-Dfuzz=true"});
+  write_file(stamp, places_.build_root_id);
+}
+
+void Workshop::fuzzers(const std::vector<std::string>& targets) {
+  configure_fuzzers();
+  if (make_nothing_) return;
+  Argv argv{"ninja", "-C", fuzz_folder()};
+  std::ranges::copy(targets, std::back_inserter(argv));
+  const Lock lock(places_.build / "fuzz.lock",
+                  [] { std::cerr << "figment: fuzzers: waiting for another run\n"; });
+  Argv question = argv;
+  question.push_back("-n");
+  if (capture(question, {}, true).text.contains("no work to do")) return;
+  Task task(*this, "fuzzers");
+  task.run(argv);
 }
 
 std::vector<fs::path> Workshop::guest_programs() const {

@@ -21,6 +21,8 @@ namespace {
 constexpr std::chrono::minutes kSilence{10};
 constexpr std::chrono::minutes kGuestLimit{25};
 
+constexpr const char* kFuzzPrefix = "fuzz.";
+
 std::string join(const std::vector<std::string>& words, char separator) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : std::string{separator}) + word;
@@ -289,49 +291,67 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
     bool is_gtest;
     Argv argv;
     std::vector<std::string> depends;  // ids of targets
+    fs::path folder;
   };
-  const fs::path folder = workshop.meson_folder();
-  const auto introspect = [&](const std::string& what) {
+  const auto introspect = [](const fs::path& folder, const std::string& what) {
     return nlohmann::json::parse(read_file(folder / "meson-info" / ("intro-" + what + ".json")));
   };
   std::vector<MesonTest> tests;
-  std::vector<std::string> prefixes = {"guest.", "demo."};
-  for (const auto& test : introspect("tests")) {
-    const std::string name = test.at("name");
-    const auto& suites = test.at("suite");
-    const std::string suite = suites.empty() ? "" : suites.at(0).get<std::string>();
-    // "project:suite", or the project alone.
-    const std::size_t colon = suite.find(':');
-    tests.push_back({.prefix = (colon == suite.npos ? name : suite.substr(colon + 1)) + ".",
-                     .name = name,
-                     .is_gtest = test.at("protocol") == "gtest",
-                     .argv = test.at("cmd"),
-                     .depends = test.at("depends")});
-    prefixes.push_back(tests.back().prefix);
+  std::vector<std::string> prefixes = {"guest.", "demo.", kFuzzPrefix};
+  const auto find_tests = [&](const fs::path& folder, bool fuzz) {
+    for (const auto& test : introspect(folder, "tests")) {
+      const std::string name = test.at("name");
+      const auto& suites = test.at("suite");
+      const std::string suite = suites.empty() ? "" : suites.at(0).get<std::string>();
+      // "project:suite", or the project alone.
+      const std::size_t colon = suite.find(':');
+      const std::string prefix = (colon == suite.npos ? name : suite.substr(colon + 1)) + ".";
+      // The folder of the fuzzers knows all other tests, too.
+      if ((prefix == kFuzzPrefix) != fuzz) continue;
+      tests.push_back({.prefix = prefix,
+                       .name = name,
+                       .is_gtest = test.at("protocol") == "gtest",
+                       .argv = test.at("cmd"),
+                       .depends = test.at("depends"),
+                       .folder = folder});
+      prefixes.push_back(tests.back().prefix);
+    }
+  };
+  find_tests(workshop.meson_folder(), false);
+  if (may_match(kFuzzPrefix, prefixes, patterns)) {
+    workshop.configure_fuzzers();
+    find_tests(workshop.fuzz_folder(), true);
   }
   const auto wanted = [&](const std::string& prefix) { return may_match(prefix, prefixes, patterns); };
   std::erase_if(tests, [&](const MesonTest& test) { return !wanted(test.prefix); });
 
-  std::vector<std::string> targets;
-  for (const auto& target : introspect("targets")) {
-    const bool needed = std::ranges::any_of(tests, [&](const MesonTest& test) {
-      return std::ranges::find(test.depends, target.at("id").get<std::string>()) != test.depends.end();
-    });
-    if (!needed) continue;
-    const fs::path file = target.at("filename").at(0).get<std::string>();
-    targets.push_back(file.lexically_relative(folder));
-  }
+  const auto targets_of = [&](const fs::path& folder) {
+    std::vector<std::string> targets;
+    for (const auto& target : introspect(folder, "targets")) {
+      const bool needed = std::ranges::any_of(tests, [&](const MesonTest& test) {
+        return test.folder == folder &&
+               std::ranges::find(test.depends, target.at("id").get<std::string>()) != test.depends.end();
+      });
+      if (!needed) continue;
+      const fs::path file = target.at("filename").at(0).get<std::string>();
+      targets.push_back(file.lexically_relative(folder));
+    }
+    return targets;
+  };
+  const fs::path folder = workshop.meson_folder();
+  std::vector<std::string> targets = targets_of(folder);
   if (wanted("guest.")) {
     targets.push_back(workshop.meson_product("figment-guest-tests").lexically_relative(folder));
   }
   if (!targets.empty()) workshop.programs(targets);
+  if (wanted(kFuzzPrefix)) workshop.fuzzers(targets_of(workshop.fuzz_folder()));
 
   std::vector<std::unique_ptr<TestSource>> sources;
   for (const MesonTest& test : tests) {
     if (test.is_gtest) {
       sources.push_back(std::make_unique<ProgramTests>(test.prefix, test.argv.front()));
     } else {
-      sources.push_back(std::make_unique<CommandTest>(test.prefix + test.name, test.argv, folder));
+      sources.push_back(std::make_unique<CommandTest>(test.prefix + test.name, test.argv, test.folder));
     }
   }
   if (wanted("guest.")) sources.push_back(std::make_unique<GuestTests>(workshop, vm));

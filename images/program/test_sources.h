@@ -6,6 +6,7 @@
 //   SUITE.Suite.Case   GoogleTest programs that meson knows as tests, on this machine. SUITE is the
 //                      meson suite, or the test's own name where it has none
 //   guest.Suite.Case   figment-guest-tests, in a guest
+//   fuzz.*             the fuzzer of the model, and the bugs that it must find
 //   demo.Oracle.*      figment-stress, in a guest, judged by its own results
 #ifndef FIGMENT_PROGRAM_TEST_SOURCES_H
 #define FIGMENT_PROGRAM_TEST_SOURCES_H

@@ -68,6 +68,7 @@ const std::vector<PartInfo>& part_infos() {
       {"qemu", "builds QEMU with the Figment device", "5 min, after a change of the device 10 s"},
       {"guest-root", "makes the guest's file system from Debian packages", "1 min"},
       {"programs", "compiles model, library, tools and agent", "2 min, then seconds"},
+      {"fuzzers", "compiles the fuzzers of the model with clang", "2 min, then seconds"},
       {"driver", "compiles figment.ko", "20 s, after a change 5 s"},
       {"initramfs", "packs the agent and the modules that reach the root", "1 s"},
       {"tools", "packs the driver and the tools for the guest", "1 s"},

@@ -82,6 +82,8 @@ class Workshop {
   // Builds the given meson targets; empty: all that a guest needs.
   void programs(const std::vector<std::string>& targets = {});
   Driver driver(const Kernel& kernel);
+  // Builds the given targets of the fuzzers, with clang, in a folder of their own.
+  void fuzzers(const std::vector<std::string>& targets);
   fs::path initramfs(const Kernel& kernel);
   Tools tools(const Kernel& kernel);
 
@@ -105,6 +107,10 @@ class Workshop {
   std::vector<fs::path> guest_programs() const;
   // These, the agent and the model: all that a guest needs of meson.
   std::vector<fs::path> guest_targets() const;
+  // The same for the fuzzers; configures their folder when that is not done.
+  fs::path fuzz_folder() const { return places_.build / "fuzz"; }
+  fs::path fuzz_product(const std::string& target);
+  void configure_fuzzers();
   fs::path agent() const { return meson_product("figment-agent"); }
   fs::path model() const { return meson_product("figment-model"); }
 
