@@ -7,6 +7,7 @@
  * is given back when the last mapping is gone from page tables and TLB.
  */
 #include <linux/dma-mapping.h>
+#include <linux/error-injection.h>
 #include <linux/iosys-map.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
@@ -327,6 +328,7 @@ int figment_bo_pin(struct figment_bo *bo)
 	WRITE_ONCE(bo->sgt, sgt);
 	return 0;
 }
+ALLOW_ERROR_INJECTION(figment_bo_pin, ERRNO);
 
 static void figment_bo_unmap_dma(struct figment_bo *bo)
 {

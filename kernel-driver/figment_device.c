@@ -11,6 +11,7 @@
 #include <linux/bitfield.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
+#include <linux/error-injection.h>
 #include <linux/iopoll.h>
 #include <linux/pci.h>
 
@@ -293,3 +294,4 @@ int figment_device_init(struct figment_device *fdev, struct pci_dev *pdev)
 	figment_write32(fdev, FIGMENT_REG_CONTROL, FIGMENT_CONTROL_ENABLE);
 	return 0;
 }
+ALLOW_ERROR_INJECTION(figment_device_init, ERRNO);

@@ -13,6 +13,7 @@
  */
 #include <linux/bitfield.h>
 #include <linux/dma-mapping.h>
+#include <linux/error-injection.h>
 #include <linux/interrupt.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
@@ -154,6 +155,7 @@ int figment_event_init(struct figment_device *fdev, struct pci_dev *pdev)
 	figment_write32(fdev, FIGMENT_REG_EVENT_SIZE_LG2, FIGMENT_EVENTS_LG2);
 	return 0;
 }
+ALLOW_ERROR_INJECTION(figment_event_init, ERRNO);
 
 /**
  * figment_event_request_irqs() - Let the interrupts in.
@@ -178,3 +180,4 @@ int figment_event_request_irqs(struct figment_device *fdev, struct pci_dev *pdev
 	return devm_request_irq(&pdev->dev, pci_irq_vector(pdev, FIGMENT_VECTOR_ERROR),
 				figment_error_irq, 0, "figment-error", fdev);
 }
+ALLOW_ERROR_INJECTION(figment_event_request_irqs, ERRNO);

@@ -18,6 +18,7 @@
  * device does not cache invalid entries, so map and rewrite flush nothing.
  */
 #include <linux/dma-mapping.h>
+#include <linux/error-injection.h>
 #include <linux/slab.h>
 
 #include <drm/drm_drv.h>
@@ -156,6 +157,7 @@ int figment_pt_stock_fill(struct figment_pt_space *space, struct figment_pt_stoc
 				    figment_pt_count(address, size, 1) +
 				    figment_pt_count(address, size, 2));
 }
+ALLOW_ERROR_INJECTION(figment_pt_stock_fill, ERRNO);
 
 /**
  * figment_pt_stock_fill_split() - Allocate what unmapping a range can need at most.
@@ -542,6 +544,7 @@ int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev,
 	figment_write64(fdev, FIGMENT_REG_ASID_ROOT(asid), space->root->bus | FIGMENT_ROOT_VALID);
 	return 0;
 }
+ALLOW_ERROR_INJECTION(figment_pt_init, ERRNO);
 
 /**
  * figment_pt_fini() - Take an address space from the hardware and free its tables.

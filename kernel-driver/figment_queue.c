@@ -23,6 +23,7 @@
  */
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
+#include <linux/error-injection.h>
 #include <linux/iopoll.h>
 #include <linux/slab.h>
 
@@ -705,6 +706,7 @@ free_memory:
 	kfree(queue);
 	return ERR_PTR(ret);
 }
+ALLOW_ERROR_INJECTION(figment_queue_create, ERRNO);
 
 /** figment_queue_query() - DRM_IOCTL_FIGMENT_QUEUE_QUERY. */
 void figment_queue_query(struct figment_queue *queue, struct drm_figment_queue_query *args)

@@ -5,6 +5,7 @@
  * them the fence can neither fail nor allocate.
  */
 #include <linux/dma-fence-chain.h>
+#include <linux/error-injection.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -146,6 +147,7 @@ free:
 	kvfree(in);
 	return ret;
 }
+ALLOW_ERROR_INJECTION(figment_syncs_collect, ERRNO);
 
 /**
  * figment_syncs_signal() - Give the syncobjs the fence of the armed job.

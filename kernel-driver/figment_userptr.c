@@ -14,6 +14,7 @@
  * unmapped the memory, submissions to the VM fail with -EFAULT until the range is
  * unbound or bound anew.
  */
+#include <linux/error-injection.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
@@ -118,6 +119,7 @@ struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start,
 	}
 	return userptr;
 }
+ALLOW_ERROR_INJECTION(figment_userptr_create, ERRNO);
 
 static void figment_userptr_release(struct kref *refs)
 {
@@ -264,6 +266,7 @@ int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh)
 	}
 	return 0;
 }
+ALLOW_ERROR_INJECTION(figment_userptr_pin, ERRNO);
 
 /**
  * figment_userptr_recheck() - Are all pages still the right ones?

@@ -40,6 +40,7 @@
  *   under mmap_lock and under any reservation.
  */
 #include <linux/dma-resv.h>
+#include <linux/error-injection.h>
 #include <linux/sched/mm.h>
 
 #include <drm/drm_drv.h>
@@ -191,6 +192,7 @@ int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *id
 	figment_userptr_commit(vm, fresh);
 	return 0;
 }
+ALLOW_ERROR_INJECTION(figment_vm_begin_job, ERRNO);
 
 /**
  * figment_vm_add_fence() - Show the fence of a job to the notifiers.
@@ -474,3 +476,4 @@ free_vm:
 	kfree(vm);
 	return ERR_PTR(ret);
 }
+ALLOW_ERROR_INJECTION(figment_vm_create, ERRNO);
