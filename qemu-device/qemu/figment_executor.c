@@ -162,16 +162,21 @@ void figment_executor_leave(FigmentState *s, bool may_work)
 {
     FigmentExecutor *x = &s->executor;
     uint32_t interrupts = figment_take_interrupts(x);
+    bool wake = false;
 
     if (may_work) {
         x->next_ns = 0;
         if (x->kind == FIGMENT_EXECUTOR_CLOCK) {
             timer_mod(x->timer, figment_now() + FIGMENT_TICK_NS);
-        } else if (x->sleeping) {
-            g_cond_signal(&x->wake);
+        } else {
+            wake = x->sleeping;
         }
     }
     g_mutex_unlock(&x->lock);
+    if (wake) {
+        /* Not under the lock, or the thread would wake up only to wait for it. */
+        g_cond_signal(&x->wake);
+    }
     figment_deliver(s, interrupts);
 }
 
