@@ -64,6 +64,13 @@ class Copy final : public Executor {
     return {};
   }
 
+  bool reachable(const Packet& packet, const Progress& p) const override {
+    return p.stage == 0 && unused(p.value, p.until_ns) &&
+           p.done <= packet.as<figment_packet_copy>().bytes;
+  }
+
+  uint64_t granule(const Packet&) const override { return 1; }
+
   static bool is_backward(const figment_packet_copy& operands) {
     return operands.destination > operands.source &&
            operands.destination - operands.source < operands.bytes;
