@@ -371,7 +371,7 @@ TEST(Snapshot, a_refused_stream_leaves_a_reset_device) {
 // empty), and it saves again what it was given.
 TEST(Snapshot, a_damaged_stream_is_refused_or_makes_a_sane_model) {
   const uint64_t first = from_environment("FIGMENT_TEST_SEED", 1);
-  const uint64_t rounds = from_environment("FIGMENT_TEST_ROUNDS", 60);
+  const uint64_t rounds = from_environment("FIGMENT_TEST_ROUNDS", 40);
   uint64_t refused = 0, accepted = 0;
   for (uint64_t seed = first; seed < first + 40; ++seed) {
     SCOPED_TRACE("FIGMENT_TEST_SEED=" + std::to_string(seed));
