@@ -22,7 +22,7 @@ enum Action : uint8_t {
   kReadEvents,     // most u8
   kReadRegister,   // register
   kTableEntry,     // page u8, index u16, entry
-  kSaveAndLoad,    // -
+  kSaveAndLoad,    // changes u8, so many times (place u16, byte u8), [length u16]
   kGuestActions,   // the rest is for kernels only
   kWriteRegister = kGuestActions,  // register, width u8, value
   kRoot,           // asid u8, entry

@@ -238,6 +238,25 @@ std::vector<Seed> seeds() {
     s.act(kDoorbell).u8(31).value(4).act(kDoorbell).u8(63).value(0x1008);
     add("registers", s);
   }
+  for (const uint8_t shape : {kTenant, kKernel}) {
+    Script s(shape, kLatencies, kCaches, kWholeMaps);
+    s.start(0, 1).start(1, 2);
+    for (unsigned i = 0; i < 6; ++i) {
+      s.submit(0, FIGMENT_OP_COPY, 0).at(kData, 16).at(kData).value(16384);
+      s.submit(1, FIGMENT_OP_RELEASE, 7).at(kData, 128).value(i);
+      s.act(kInvalidate).u8(0x80 | 1 << 3).advance(1000 * i);
+      s.act(kSaveAndLoad).u8(0).advance(700).act(kCommand).u8(i % 2).u8(FIGMENT_QUEUE_RESET);
+      s.act(kSaveAndLoad).u8(0).start(i % 2, 1);
+    }
+    add(shape == kTenant ? "saved_tenant" : "saved_kernel", s);
+    if (shape == kTenant) continue;
+    for (unsigned place = 0; place < 2000; place += 37) {
+      s.act(kSaveAndLoad).u8(1).u16(place).u8(0xff).start(0, 1);
+      s.submit(0, FIGMENT_OP_TIMESTAMP, 0).at(kData).run(3);
+    }
+    s.act(kSaveAndLoad).u8(0x81).u16(9).u8(0x7f).u16(100);
+    add("streams_tampered_with", s);
+  }
   {
     // Nobody reads the reports, and there is no ring for them: they have to wait in the device.
     Script s(kKernel, kNoLatency, kCaches, kWholeMaps);

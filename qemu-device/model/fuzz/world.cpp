@@ -376,7 +376,21 @@ void World::write_register() {
   gpu_.write(offset, written, bytes);
 }
 
-void World::save_and_load() {}
+// The guest goes on in another model, which has only what the stream has; and then streams come
+// that somebody has tampered with. One of those may be refused or not, but leaves a device.
+void World::save_and_load() {
+  tell("save, and load into another model");
+  gpu_.replace_model();
+  const uint8_t changes = bytes_.u8();
+  if (setting_.tenant || changes == 0) return;
+  std::vector<std::byte> stream = gpu_.save();
+  for (unsigned i = 0; i < changes % 8u; ++i) {
+    const uint64_t at = bytes_.u16() % stream.size();
+    stream[at] = static_cast<std::byte>(bytes_.u8());
+  }
+  if (changes & 0x80) stream.resize(bytes_.u16() % (stream.size() + 1));
+  tell("load a stream that was changed: " + gpu_.load(stream));
+}
 
 void World::run(unsigned steps) {
   tell(std::format("run {} steps", steps));
