@@ -16,6 +16,7 @@ int demo_command(const Options& options);
 int test_command(const Options& options);
 int bench_command(const Options& options);
 int fuzz_command(const Options& options);
+int coverage_command(const Options& options);
 int build_command(const Options& options);
 int doctor_command(const Options& options);
 

@@ -25,6 +25,8 @@ int dispatch(const Options& options) {
       return bench_command(options);
     case CommandName::fuzz:
       return fuzz_command(options);
+    case CommandName::coverage:
+      return coverage_command(options);
     case CommandName::build:
       return build_command(options);
     case CommandName::doctor:

@@ -141,6 +141,7 @@ constexpr std::array kCommands = {
     CommandInfo{CommandName::shell, "shell", "an interactive guest"},
     CommandInfo{CommandName::bench, "bench", "measure, each number beside what it is compared with"},
     CommandInfo{CommandName::fuzz, "fuzz", "inputs that no guest should be able to hurt the device with"},
+    CommandInfo{CommandName::coverage, "coverage", "lines of the driver that the guest tests reach"},
     CommandInfo{CommandName::build, "build", "make parts without booting: all, or those named"},
     CommandInfo{CommandName::doctor, "doctor", "what is there, what is missing, and why"},
 };
@@ -304,6 +305,11 @@ Parsed parse_options(std::span<const char* const> arguments) {
         command.add_option("--seconds", texts.seconds, "end after so many (never)")->type_name("N");
         command.add_flag("--coverage", options.coverage, "lines of the model that the corpus reaches");
         break;
+      case CommandName::coverage:
+        command.footer("What follows '--' goes to the guest tests, --gtest_filter=... for one.");
+        command.add_option("--kernel", options.vm.kernel, "one with gcov (debug)")
+            ->type_name("debug|DIR");
+        break;
       case CommandName::build:
         command.add_option("PART", options.arguments, "see doctor for the names");
         command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
@@ -344,6 +350,8 @@ Parsed parse_options(std::span<const char* const> arguments) {
   if (options.command == CommandName::run) {
     if (has_command) options.arguments.assign(dashes + 1, arguments.end());
     if (options.arguments.empty()) throw UsageError("run: no command; write it after '--'");
+  } else if (has_command && options.command == CommandName::coverage) {
+    options.arguments.assign(dashes + 1, arguments.end());
   } else if (has_command) {
     throw UsageError(word + ": takes no command after '--'; only run does");
   }

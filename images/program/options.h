@@ -33,12 +33,13 @@ struct VmOptions {
   bool dry_run = false;
 };
 
-enum class CommandName { demo, test, run, shell, bench, fuzz, build, doctor };
+enum class CommandName { demo, test, run, shell, bench, fuzz, coverage, build, doctor };
 
 struct Options {
   CommandName command{};
   VmOptions vm;
-  // Of run: the command; of test: patterns; of fuzz: inputs; of build: parts.
+  // Of run: the command; of test: patterns; of fuzz: inputs; of build: parts;
+  // of coverage: arguments of the guest tests.
   std::vector<std::string> arguments;
   std::optional<unsigned> seconds;     // demo, fuzz
   std::string json;                    // demo, bench: file, or empty

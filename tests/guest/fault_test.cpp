@@ -423,8 +423,12 @@ class Entries {
   Entries(const Entries&) = delete;
   Entries& operator=(const Entries&) = delete;
   ~Entries() {
-    std::ofstream(kFolder + "events/figment_test/entered/enable") << "0\n";
-    std::ofstream(kFolder + "kprobe_events", std::ios::app) << "-:figment_test/entered\n";
+    try {
+      write(kFolder + "events/figment_test/entered/enable", "0");
+      write(kFolder + "kprobe_events", "-:figment_test/entered");
+    } catch (const std::system_error&) {
+      ADD_FAILURE() << "a kprobe stays";
+    }
   }
 
   [[nodiscard]] static bool are_possible() { return std::filesystem::exists(kFolder + "kprobe_events"); }
@@ -442,9 +446,12 @@ class Entries {
  private:
   static inline const std::string kFolder = "/sys/kernel/tracing/";
   static void write(const std::string& path, const std::string& text) {
-    std::ofstream file(path, std::ios::app);
-    file << text << "\n";
-    if (!file.flush()) fail(errno, "write to " + path);
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+    if (file && ::write(file.get(), text.data(), text.size()) > 0) return;
+    const int error = errno;
+    std::ifstream log(kFolder + "error_log");
+    for (std::string line; std::getline(log, line);) std::printf("%s\n", line.c_str());
+    fail(error, "write to " + path);
   }
 };
 
