@@ -19,7 +19,7 @@ namespace {
 constexpr std::chrono::minutes kGuestLimit{40};
 
 // Runs in the guest. $1: folder of the module, $2: where counters go. The rest: the tests' arguments.
-constexpr const char* kScript = R"(
+constexpr const char* kScript = R"sh(
 module=$1/figment.ko data=$2
 shift 2
 ls /sys/kernel/debug/gcov >/dev/null || { echo "this kernel has no gcov" >&2; exit 1; }
@@ -32,7 +32,7 @@ find /sys/kernel/debug/gcov -name 'figment_*.gcda' | while read -r file; do
 	cat "$file" >"$data/$(basename "$file")"
 done
 exit $status
-)";
+)sh";
 
 // Line number to executions, of one file.
 using Lines = std::map<unsigned, std::uint64_t>;

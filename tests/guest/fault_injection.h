@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Faults that the kernel injects into itself (its Documentation/fault-injection), where it was built
-// with them: each allocation of one call failing in turn, or some of all allocations at random.
+// Faults that the kernel injects into itself (its Documentation/fault-injection), where it was
+// built with them: each allocation of one call failing in turn, or some of all allocations at
+// random.
 //
 // A kernel of a distribution has none of this; tests then skip, with the reason.
 #pragma once

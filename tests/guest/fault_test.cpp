@@ -101,25 +101,28 @@ class FaultsOf : public Faults {
 
   template <typename Act, typename Undo>
   void sweep_calls(const Act& act, const Undo& undo) {
-    sweep(act, undo, [this] {
-      ASSERT_DONE(outcome(gpu_->queue.run({.at = GpuVa{}})));
-    });
+    sweep(act, undo, [this] { ASSERT_DONE(outcome(gpu_->queue.run({.at = GpuVa{}}))); });
   }
 
   int bind(const drm_figment_bind_op* ops, std::uint32_t count, const drm_figment_sync* sync) {
-    drm_figment_vm_bind request = {
-        .vm_id = gpu_->vm.id(),
-        .flags = sync ? DRM_FIGMENT_VM_BIND_ASYNC : 0u,
-        .ops = {sizeof(*ops), count, user_pointer(ops)},
-        .syncs = {sizeof(*sync), sync ? 1u : 0u, user_pointer(sync)}};
+    drm_figment_vm_bind request = {.vm_id = gpu_->vm.id(),
+                                   .flags = sync ? DRM_FIGMENT_VM_BIND_ASYNC : 0u,
+                                   .ops = {sizeof(*ops), count, user_pointer(ops)},
+                                   .syncs = {sizeof(*sync), sync ? 1u : 0u, user_pointer(sync)}};
     return once(fd_, DRM_IOCTL_FIGMENT_VM_BIND, request);
   }
   void unbind(GpuVa at, std::uint64_t bytes) { gpu_->vm.unmap({.at = at, .bytes = bytes}); }
 
   /// Synchronous, then asynchronous with a point of a timeline.
-  void sweep_bind(const std::vector<drm_figment_bind_op>& ops, const std::function<void()>& undo,
-                  const std::function<void()>& prepare = [] {}) {
-    sweep_calls([&] { prepare(); return bind(ops.data(), ops.size(), nullptr); }, undo);
+  void sweep_bind(
+      const std::vector<drm_figment_bind_op>& ops, const std::function<void()>& undo,
+      const std::function<void()>& prepare = [] {}) {
+    sweep_calls(
+        [&] {
+          prepare();
+          return bind(ops.data(), ops.size(), nullptr);
+        },
+        undo);
     const Syncobj timeline = gpu_->device.syncobj();
     drm_figment_sync sync = {.flags = DRM_FIGMENT_SYNC_SIGNAL | DRM_FIGMENT_SYNC_TIMELINE,
                              .handle = timeline.handle()};
@@ -141,7 +144,8 @@ constexpr std::uint64_t kMany = 1_MiB;
 constexpr std::uint64_t kUser = 64_KiB;
 
 drm_figment_bind_op map_op(const Buffer& buffer, GpuVa at, std::uint64_t bytes) {
-  return {.kind = DRM_FIGMENT_BIND_MAP, .handle = buffer.handle(), .address = at.value, .size = bytes};
+  return {
+      .kind = DRM_FIGMENT_BIND_MAP, .handle = buffer.handle(), .address = at.value, .size = bytes};
 }
 drm_figment_bind_op userptr_op(const Mapping& memory, GpuVa at) {
   return {.kind = DRM_FIGMENT_BIND_MAP_USERPTR,
@@ -242,7 +246,9 @@ TEST_P(FaultsOfBuffers, mmap_offset_and_mmap) {
     return at == MAP_FAILED ? errno : 0;
   };
   std::optional<Buffer> buffer;
-  const auto make = [&] { buffer.emplace(gpu_->device.buffer({.bytes = kMany, .placement = GetParam()})); };
+  const auto make = [&] {
+    buffer.emplace(gpu_->device.buffer({.bytes = kMany, .placement = GetParam()}));
+  };
   make();
   sweep_calls([&] { return map(*buffer); },
               [&] {
@@ -296,10 +302,8 @@ TEST_F(FaultsOf, import_of_foreign_memory) {
         drm_prime_handle prime = {.fd = dmabuf.get()};
         if (const int error = once(fd_, DRM_IOCTL_PRIME_FD_TO_HANDLE, prime)) return error;
         handle = prime.handle;
-        const drm_figment_bind_op op = {.kind = DRM_FIGMENT_BIND_MAP,
-                                        .handle = handle,
-                                        .address = kData.value,
-                                        .size = kMany};
+        const drm_figment_bind_op op = {
+            .kind = DRM_FIGMENT_BIND_MAP, .handle = handle, .address = kData.value, .size = kMany};
         const int error = bind(&op, 1, nullptr);
         if (error != 0) {
           drm_gem_close close = {.handle = handle};
@@ -316,8 +320,9 @@ TEST_F(FaultsOf, import_of_foreign_memory) {
 
 TEST_F(FaultsOf, bind_of_user_memory) {
   const Mapping memory = anonymous_memory(kUser);
-  sweep_bind({userptr_op(memory, kData)}, [&] { unbind(kData, kUser); },
-             [&] { ::madvise(memory.bytes().data(), kUser, MADV_DONTNEED); });
+  sweep_bind(
+      {userptr_op(memory, kData)}, [&] { unbind(kData, kUser); },
+      [&] { ::madvise(memory.bytes().data(), kUser, MADV_DONTNEED); });
 }
 
 TEST_F(FaultsOf, bind_of_three_over_what_is_there) {
@@ -327,12 +332,11 @@ TEST_F(FaultsOf, bind_of_three_over_what_is_there) {
   const auto restore = [&] { gpu_->vm.map({.at = kData, .buffer = below}); };
   restore();
   const GpuVa straddles = kData + (kHugePageBytes - kPageBytes);  // two tables
-  sweep_bind({{.kind = DRM_FIGMENT_BIND_UNMAP,
-               .address = (kData + kPageBytes).value,
-               .size = kPageBytes},
-              userptr_op(memory, straddles),
-              map_op(above, kData + (3_MiB - 8_KiB), 16_KiB)},
-             restore);
+  sweep_bind(
+      {{.kind = DRM_FIGMENT_BIND_UNMAP, .address = (kData + kPageBytes).value, .size = kPageBytes},
+       userptr_op(memory, straddles),
+       map_op(above, kData + (3_MiB - 8_KiB), 16_KiB)},
+      restore);
   unbind(kData, 4_MiB);
 }
 
@@ -340,10 +344,9 @@ TEST_F(FaultsOf, unbind_in_the_middle) {
   const Buffer buffer = gpu_->device.buffer({.bytes = 4_MiB, .placement = Placement::vram});
   const auto restore = [&] { gpu_->vm.map({.at = kData, .buffer = buffer}); };
   restore();
-  sweep_bind({{.kind = DRM_FIGMENT_BIND_UNMAP,
-               .address = (kData + kPageBytes).value,
-               .size = kPageBytes}},
-             restore);
+  sweep_bind(
+      {{.kind = DRM_FIGMENT_BIND_UNMAP, .address = (kData + kPageBytes).value, .size = kPageBytes}},
+      restore);
 }
 
 TEST_F(FaultsOf, submit) {
@@ -352,7 +355,8 @@ TEST_F(FaultsOf, submit) {
   std::array<drm_figment_sync, 3> syncs = {
       {{.handle = done.handle()},
        {.flags = DRM_FIGMENT_SYNC_SIGNAL, .handle = done.handle()},
-       {.flags = DRM_FIGMENT_SYNC_SIGNAL | DRM_FIGMENT_SYNC_TIMELINE, .handle = timeline.handle()}}};
+       {.flags = DRM_FIGMENT_SYNC_SIGNAL | DRM_FIGMENT_SYNC_TIMELINE,
+        .handle = timeline.handle()}}};
   sweep_calls(
       [&] {
         ++syncs[2].timeline_value;
@@ -431,7 +435,9 @@ class Entries {
     }
   }
 
-  [[nodiscard]] static bool are_possible() { return std::filesystem::exists(kFolder + "kprobe_events"); }
+  [[nodiscard]] static bool are_possible() {
+    return std::filesystem::exists(kFolder + "kprobe_events");
+  }
   [[nodiscard]] std::uint64_t count() const {
     std::ifstream profile(kFolder + "kprobe_profile");
     std::string event;
@@ -455,9 +461,9 @@ class Entries {
   }
 };
 
-/// From the last fault to the first that the driver has to do with. Not further: the kernel does not
-/// survive each fault in drm_dev_init(), where drm_minor_alloc_release() puts a pointer that is an
-/// error when the entry of a minor in sysfs could not be made (7.3).
+/// From the last fault to the first that the driver has to do with. Not further: the kernel does
+/// not survive each fault in drm_dev_init(), where drm_minor_alloc_release() puts a pointer that is
+/// an error when the entry of a minor in sysfs could not be made (7.3).
 TEST_F(Faults, in_probe) {
   if (!Entries::are_possible()) GTEST_SKIP() << "this kernel has no kprobes in tracefs";
   const std::string bus = Device::open().node().bus;

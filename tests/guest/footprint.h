@@ -11,8 +11,8 @@
 namespace figment::guest {
 
 struct Footprint {
-  unsigned vms = 0;        // debugfs
-  unsigned queues = 0;     // debugfs
+  unsigned vms = 0;     // debugfs
+  unsigned queues = 0;  // debugfs
   unsigned module_uses = 0;
   std::uint64_t free_vram = 0;  // bytes that one could allocate
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Hostile user space against the driver (ioctl_fuzz.h). Whatever it did: no report in the log, a GPU
-// that works, and nothing left of what it made. FIGMENT_FUZZ_SEED and FIGMENT_FUZZ_OPERATIONS change
-// what and how much is done.
+// Hostile user space against the driver (ioctl_fuzz.h). Whatever it did: no report in the log, a
+// GPU that works, and nothing left of what it made. FIGMENT_FUZZ_SEED and FIGMENT_FUZZ_OPERATIONS
+// change what and how much is done.
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -34,8 +34,8 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 class HostileUser : public testing::Test {
  protected:
   HostileUser() {
-    void* shared = ::mmap(nullptr, sizeof(Tally), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* shared =
+        ::mmap(nullptr, sizeof(Tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) fail(errno, "mmap");
     tally_ = new (shared) Tally{};
   }
@@ -63,8 +63,8 @@ class HostileUser : public testing::Test {
             after(kPatience));
         ::kill(child, SIGKILL);
       }
-      ASSERT_TRUE(stress::poll_until([&] { return stress::has_ended(child); },
-                                     after(4 * kPatience)))
+      ASSERT_TRUE(
+          stress::poll_until([&] { return stress::has_ended(child); }, after(4 * kPatience)))
           << "a hostile process does not end";
       int status = 0;
       ::waitpid(child, &status, 0);

@@ -25,8 +25,9 @@ constexpr std::uint64_t kSteps = 96;
 /// What the driver and the core may say of whatever arguments. ENODEV is not among them: no user
 /// may wedge the device.
 bool is_usual(int error) {
-  static constexpr std::array kUsual = {0,     EINVAL, EFAULT, ENOENT, ENOMEM, EINTR,     EAGAIN, E2BIG,
-                                        EPERM, ENOSPC, EACCES, EBADF,  ETIME,  EOPNOTSUPP, ENOSYS, EEXIST};
+  static constexpr std::array kUsual = {0,      EINVAL,     EFAULT, ENOENT, ENOMEM, EINTR,
+                                        EAGAIN, E2BIG,      EPERM,  ENOSPC, EACCES, EBADF,
+                                        ETIME,  EOPNOTSUPP, ENOSYS, EEXIST};
   return std::ranges::find(kUsual, error) != kUsual.end();
 }
 
@@ -34,9 +35,9 @@ bool is_usual(int error) {
 
 const char* name_of(Op op) {
   static constexpr std::array<const char*, kOps> kNames = {
-      "dev_query",   "bo_create", "bo_mmap",   "vm_create", "vm_destroy",  "vm_bind",
-      "queue_create", "queue_destroy", "queue_query", "submit", "gem_close", "syncobj",
-      "prime",       "user_memory", "commands", "fork",      "reopen"};
+      "dev_query",    "bo_create",     "bo_mmap",     "vm_create", "vm_destroy", "vm_bind",
+      "queue_create", "queue_destroy", "queue_query", "submit",    "gem_close",  "syncobj",
+      "prime",        "user_memory",   "commands",    "fork",      "reopen"};
   return kNames[static_cast<std::size_t>(op)];
 }
 
@@ -79,12 +80,13 @@ class Player {
   // Rarely right, often close to something that matters.
   std::uint64_t number() {
     static constexpr std::array<std::uint64_t, 14> kEdges = {
-        0, 1, 7, 8, 4095, 4096, 1u << 21, 1u << 31, ~0u, 1ull << 32, 1ull << 47, 1ull << 48,
-        ~0ull << 12, ~0ull};
+        0,        1,   7,          8,          4095,       4096,        1u << 21,
+        1u << 31, ~0u, 1ull << 32, 1ull << 47, 1ull << 48, ~0ull << 12, ~0ull};
     return one_in(2) ? kEdges[below(kEdges.size())] : random_() >> below(64);
   }
   std::uint32_t flags(std::uint32_t known) {
-    return one_in(12) ? static_cast<std::uint32_t>(number()) : static_cast<std::uint32_t>(below(known + 1));
+    return one_in(12) ? static_cast<std::uint32_t>(number())
+                      : static_cast<std::uint32_t>(below(known + 1));
   }
   std::uint32_t pad() { return one_in(40) ? 1 : 0; }
   /// A live object mostly; or one that is gone, or never was.
@@ -95,7 +97,9 @@ class Player {
   /// What was in the slot before stays as it is: somebody else's, or nobody's.
   void keep(Stage::Pool& pool, std::uint32_t handle) { pool[below(Stage::kSlots)] = handle; }
   std::uint64_t size() { return one_in(12) ? number() : kPageBytes << below(11); }
-  std::uint64_t gpu_address() { return one_in(12) ? number() : kData.value + below(kSteps) * kStep; }
+  std::uint64_t gpu_address() {
+    return one_in(12) ? number() : kData.value + below(kSteps) * kStep;
+  }
   std::uint64_t cpu_address() {
     if (one_in(12)) return number();
     return user_pointer(stage_.memory_.data()) + below(kMemoryBytes / kPageBytes) * kPageBytes;
@@ -119,7 +123,8 @@ class Player {
   }
   drm_figment_sync sync() {
     drm_figment_sync sync = {.flags = flags(3), .handle = handle(stage_.syncobjs_)};
-    if (sync.flags & DRM_FIGMENT_SYNC_TIMELINE) sync.timeline_value = one_in(8) ? number() : below(1000);
+    if (sync.flags & DRM_FIGMENT_SYNC_TIMELINE)
+      sync.timeline_value = one_in(8) ? number() : below(1000);
     return sync;
   }
 
@@ -127,17 +132,19 @@ class Player {
     switch (op) {
       case Op::dev_query: {
         std::array<std::byte, 256> room;
-        return call(DRM_IOCTL_FIGMENT_DEV_QUERY,
-                    drm_figment_dev_query{.type = flags(0),
-                                          .size = static_cast<std::uint32_t>(below(sizeof(room))),
-                                          .pointer = one_in(4) ? number() : user_pointer(room.data())});
+        return call(
+            DRM_IOCTL_FIGMENT_DEV_QUERY,
+            drm_figment_dev_query{.type = flags(0),
+                                  .size = static_cast<std::uint32_t>(below(sizeof(room))),
+                                  .pointer = one_in(4) ? number() : user_pointer(room.data())});
       }
       case Op::bo_create:
         return bo_create();
       case Op::bo_mmap:
         return bo_mmap();
       case Op::vm_create: {
-        drm_figment_vm_create create = {.flags = one_in(12), .strategy = one_in(4) ? flags(5) : 0, .pad = pad()};
+        drm_figment_vm_create create = {
+            .flags = one_in(12), .strategy = one_in(4) ? flags(5) : 0, .pad = pad()};
         const int error = call(DRM_IOCTL_FIGMENT_VM_CREATE, create);
         if (error == 0) keep(stage_.vms_, create.id);
         return error;
@@ -175,7 +182,8 @@ class Player {
                                        .syncs = array(&syncs, sizeof(syncs[0]), below(3))});
       }
       case Op::gem_close:
-        return call(DRM_IOCTL_GEM_CLOSE, drm_gem_close{.handle = handle(stage_.buffers_), .pad = 0});
+        return call(DRM_IOCTL_GEM_CLOSE,
+                    drm_gem_close{.handle = handle(stage_.buffers_), .pad = 0});
       case Op::syncobj:
         return syncobj();
       case Op::prime:
@@ -216,8 +224,9 @@ class Player {
     drm_figment_bo_mmap_offset offset = {.handle = handle(stage_.buffers_), .pad = pad()};
     if (const int error = call(DRM_IOCTL_FIGMENT_BO_MMAP_OFFSET, offset)) return error;
     const std::uint64_t bytes = kPageBytes << below(6);
-    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, one_in(9) ? MAP_PRIVATE : MAP_SHARED,
-                      stage_.fd_, static_cast<off_t>(one_in(20) ? number() & ~4095ull : offset.offset));
+    void* at =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, one_in(9) ? MAP_PRIVATE : MAP_SHARED,
+               stage_.fd_, static_cast<off_t>(one_in(20) ? number() & ~4095ull : offset.offset));
     if (at == MAP_FAILED) return errno == ENODEV ? EINVAL : errno;
     // Through a system call: a page that does not come is an errno then, and no signal.
     read_zeros(at, bytes);
@@ -244,11 +253,12 @@ class Player {
     }
     const std::array syncs = {sync(), sync()};
     const bool async = one_in(3);
-    return call(DRM_IOCTL_FIGMENT_VM_BIND,
-                drm_figment_vm_bind{.vm_id = handle(stage_.vms_),
-                                    .flags = one_in(30) ? flags(3) : async,
-                                    .ops = array(&ops, sizeof(ops[0]), one_in(2) ? 1 : below(5)),
-                                    .syncs = array(&syncs, sizeof(syncs[0]), async ? below(3) : 0)});
+    return call(
+        DRM_IOCTL_FIGMENT_VM_BIND,
+        drm_figment_vm_bind{.vm_id = handle(stage_.vms_),
+                            .flags = one_in(30) ? flags(3) : async,
+                            .ops = array(&ops, sizeof(ops[0]), one_in(2) ? 1 : below(5)),
+                            .syncs = array(&syncs, sizeof(syncs[0]), async ? below(3) : 0)});
   }
 
   int syncobj() {
@@ -267,14 +277,15 @@ class Player {
         return call(DRM_IOCTL_SYNCOBJ_SIGNAL,
                     drm_syncobj_array{.handles = user_pointer(&which), .count_handles = 1});
       default:
-        return call(DRM_IOCTL_SYNCOBJ_WAIT, drm_syncobj_wait{.handles = user_pointer(&which),
-                                                             .timeout_nsec = 0,
-                                                             .count_handles = 1});
+        return call(DRM_IOCTL_SYNCOBJ_WAIT,
+                    drm_syncobj_wait{
+                        .handles = user_pointer(&which), .timeout_nsec = 0, .count_handles = 1});
     }
   }
 
   int prime() {
-    drm_prime_handle out = {.handle = handle(stage_.buffers_), .flags = DRM_CLOEXEC | DRM_RDWR, .fd = -1};
+    drm_prime_handle out = {
+        .handle = handle(stage_.buffers_), .flags = DRM_CLOEXEC | DRM_RDWR, .fd = -1};
     if (const int error = call(DRM_IOCTL_PRIME_HANDLE_TO_FD, out)) return error;
     drm_prime_handle in = {.fd = out.fd};
     const int error = call(DRM_IOCTL_PRIME_FD_TO_HANDLE, in);
@@ -286,7 +297,8 @@ class Player {
   int user_memory() {
     auto* at = stage_.memory_.data() + below(kMemoryBytes / kStep) * kStep;
     const std::uint64_t bytes = std::min<std::uint64_t>(
-        kPageBytes << below(6), static_cast<std::uint64_t>(stage_.memory_.data() + kMemoryBytes - at));
+        kPageBytes << below(6),
+        static_cast<std::uint64_t>(stage_.memory_.data() + kMemoryBytes - at));
     switch (below(6)) {
       case 0:
         ::munmap(at, bytes);
@@ -324,7 +336,8 @@ class Player {
       const std::uint64_t opcode = below(kQwords.size());
       words[word] = one_in(20) ? random_() : FIGMENT_PACKET(opcode, kQwords[opcode], 0);
       for (std::size_t i = 1; i < kQwords[opcode]; ++i) words[word + i] = gpu_address();
-      if (opcode == FIGMENT_OP_FILL || opcode == FIGMENT_OP_INDIRECT) words[word + 2] = below(512) * 8;
+      if (opcode == FIGMENT_OP_FILL || opcode == FIGMENT_OP_INDIRECT)
+        words[word + 2] = below(512) * 8;
       if (opcode == FIGMENT_OP_COPY) words[word + 3] = below(65536);
       if (opcode == FIGMENT_OP_ATOMIC) words[word + 3] = words[word + 4] = 0;
       // Not often one that runs into the timeout.

@@ -20,8 +20,24 @@ namespace figment::guest {
 
 /// The kinds of operations, for counting.
 enum class Op {
-  dev_query, bo_create, bo_mmap, vm_create, vm_destroy, vm_bind, queue_create, queue_destroy,
-  queue_query, submit, gem_close, syncobj, prime, user_memory, commands, fork_child, reopen, count
+  dev_query,
+  bo_create,
+  bo_mmap,
+  vm_create,
+  vm_destroy,
+  vm_bind,
+  queue_create,
+  queue_destroy,
+  queue_query,
+  submit,
+  gem_close,
+  syncobj,
+  prime,
+  user_memory,
+  commands,
+  fork_child,
+  reopen,
+  count
 };
 constexpr auto kOps = static_cast<std::size_t>(Op::count);
 [[nodiscard]] const char* name_of(Op op);

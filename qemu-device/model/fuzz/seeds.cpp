@@ -160,11 +160,11 @@ std::vector<Seed> seeds() {
     s.submit(0, FIGMENT_OP_FILL, 0).u8(0xc0).value(1ull << 39).value(4096).value(1);
     s.run(8);
     s.start(0, 0);
-    s.act(kTableEntry).u8(3).u16(20).u8(5).u8(3);  // a page of registers
+    s.act(kTableEntry).u8(3).u16(20).u8(5).u8(3);      // a page of registers
     s.act(kTableEntry).u8(2).u16(2).u8(5 + 16).u8(3);  // a table in registers
-    s.act(kTableEntry).u8(3).u16(21).u8(3).u8(15);  // the last page of VRAM
-    s.act(kTableEntry).u8(3).u16(22).u8(3).u8(16);  // past it
-    s.act(kTableEntry).u8(2).u16(3).u8(4).u8(200);  // a table past it
+    s.act(kTableEntry).u8(3).u16(21).u8(3).u8(15);     // the last page of VRAM
+    s.act(kTableEntry).u8(3).u16(22).u8(3).u8(16);     // past it
+    s.act(kTableEntry).u8(2).u16(3).u8(4).u8(200);     // a table past it
     for (const unsigned page : {20, 21, 22}) {
       s.submit(0, FIGMENT_OP_FILL, 0).at(page).value(8192).value(1).run(8);
       s.start(0, 0);
@@ -172,8 +172,18 @@ std::vector<Seed> seeds() {
     s.submit(0, FIGMENT_OP_TIMESTAMP, 0).u8(0xc0).value(2ull << 21).run(8).start(0, 0);
     s.submit(0, FIGMENT_OP_TIMESTAMP, 0).u8(0xc0).value(3ull << 21).run(8);
     s.start(0, 0).submit(0, FIGMENT_OP_COPY, 0).at(0x40).at(kHolePage).value(64).run(8);
-    s.start(0, 0).submit(0, FIGMENT_OP_COPY, 0).at(kReadOnlyPage).at(kPrivilegedPage).value(64).run(8);
-    s.start(0, 0x10).submit(0, FIGMENT_OP_COPY, 0).at(kReadOnlyPage).at(kPrivilegedPage).value(64).run(8);
+    s.start(0, 0)
+        .submit(0, FIGMENT_OP_COPY, 0)
+        .at(kReadOnlyPage)
+        .at(kPrivilegedPage)
+        .value(64)
+        .run(8);
+    s.start(0, 0x10)
+        .submit(0, FIGMENT_OP_COPY, 0)
+        .at(kReadOnlyPage)
+        .at(kPrivilegedPage)
+        .value(64)
+        .run(8);
     add("page_tables", s);
   }
   {

@@ -120,9 +120,9 @@ World::World(std::span<const uint8_t> input)
       gpu_(setting_.options) {
   gpu_.host.keep_traces = false;
   gpu_.host.meanwhile = [this] { other_processors(); };
-  tell(std::format("{}: {} engines, {} ns access, maps of {}", setting_.tenant ? "tenant" : "kernel",
-                   gpu_.config.engines, gpu_.config.access.max_ns,
-                   setting_.options.host.map_bytes_max));
+  tell(std::format("{}: {} engines, {} ns access, maps of {}",
+                   setting_.tenant ? "tenant" : "kernel", gpu_.config.engines,
+                   gpu_.config.access.max_ns, setting_.options.host.map_bytes_max));
   set_up_tables();
   if (setting_.tenant) {
     witness_.emplace(gpu_, hidden(kHiddenJobs), kGuestQueues, kGuestQueues);
@@ -134,7 +134,8 @@ World::World(std::span<const uint8_t> input)
 void World::set_up_tables() {
   const auto bus = [](uint64_t page) { return FakeHost::kRamBase + page * kPage; };
   for (uint64_t level = 0; level < 3; ++level) {
-    gpu_.host.store<uint64_t>(bus(kTablePage + level), bus(kTablePage + level + 1) | FIGMENT_PTE_VALID);
+    gpu_.host.store<uint64_t>(bus(kTablePage + level),
+                              bus(kTablePage + level + 1) | FIGMENT_PTE_VALID);
   }
   const uint64_t leaf = FIGMENT_PTE_VALID | FIGMENT_PTE_LEAF;
   for (uint64_t page = 0; page < kMappedPages; ++page) {
@@ -363,7 +364,8 @@ void World::invalidate() {
 void World::table_entry() {
   const uint64_t page = bytes_.u8();
   const uint64_t index = bytes_.u16() % 512;
-  const uint64_t word = ((page & 0x80 ? page % kWorkPages : kTablePage + page % 4) * kPage) / 8 + index;
+  const uint64_t word =
+      ((page & 0x80 ? page % kWorkPages : kTablePage + page % 4) * kPage) / 8 + index;
   put_word(static_cast<uint16_t>(word), entry());
 }
 
@@ -530,16 +532,32 @@ uint64_t World::entry() {
 }
 
 uint64_t World::register_offset() {
-  constexpr std::array<uint64_t, 26> kGlobal = {
-      FIGMENT_REG_ID,          FIGMENT_REG_VERSION,       FIGMENT_REG_FEATURES,
-      FIGMENT_REG_CONFIG,      FIGMENT_REG_VRAM_BYTES,    FIGMENT_REG_TIME,
-      FIGMENT_REG_SCRATCH,     FIGMENT_REG_GUEST_ERRORS,  FIGMENT_REG_CONTROL,
-      FIGMENT_REG_CONTROL,     FIGMENT_REG_STATUS,        FIGMENT_REG_RESET,
-      FIGMENT_REG_ERROR,       FIGMENT_REG_EVENT_BASE,    FIGMENT_REG_EVENT_BASE,
-      FIGMENT_REG_EVENT_SIZE_LG2, FIGMENT_REG_EVENT_SIZE_LG2, FIGMENT_REG_EVENT_READ,
-      FIGMENT_REG_EVENT_WRITE, FIGMENT_REG_EVENT_STALLS,  FIGMENT_REG_INVAL_FIRST,
-      FIGMENT_REG_INVAL_LAST,  FIGMENT_REG_INVAL_COMMAND, FIGMENT_REG_INVAL_SEQ,
-      FIGMENT_REG_INVAL_DONE,  FIGMENT_REGISTERS_BYTES};
+  constexpr std::array<uint64_t, 26> kGlobal = {FIGMENT_REG_ID,
+                                                FIGMENT_REG_VERSION,
+                                                FIGMENT_REG_FEATURES,
+                                                FIGMENT_REG_CONFIG,
+                                                FIGMENT_REG_VRAM_BYTES,
+                                                FIGMENT_REG_TIME,
+                                                FIGMENT_REG_SCRATCH,
+                                                FIGMENT_REG_GUEST_ERRORS,
+                                                FIGMENT_REG_CONTROL,
+                                                FIGMENT_REG_CONTROL,
+                                                FIGMENT_REG_STATUS,
+                                                FIGMENT_REG_RESET,
+                                                FIGMENT_REG_ERROR,
+                                                FIGMENT_REG_EVENT_BASE,
+                                                FIGMENT_REG_EVENT_BASE,
+                                                FIGMENT_REG_EVENT_SIZE_LG2,
+                                                FIGMENT_REG_EVENT_SIZE_LG2,
+                                                FIGMENT_REG_EVENT_READ,
+                                                FIGMENT_REG_EVENT_WRITE,
+                                                FIGMENT_REG_EVENT_STALLS,
+                                                FIGMENT_REG_INVAL_FIRST,
+                                                FIGMENT_REG_INVAL_LAST,
+                                                FIGMENT_REG_INVAL_COMMAND,
+                                                FIGMENT_REG_INVAL_SEQ,
+                                                FIGMENT_REG_INVAL_DONE,
+                                                FIGMENT_REGISTERS_BYTES};
   const uint8_t which = bytes_.u8();
   if (which < kGlobal.size()) return kGlobal[which];
   if (which < 0x80) return FIGMENT_REG_QUEUE(which % (kQueues + 1)) + (which >> 3 & 15) * 4;
@@ -563,8 +581,8 @@ std::vector<uint64_t> World::packet() {
   std::vector<uint64_t> words(std::max<size_t>(kQwords[known], 1), 0);
   words[0] = header;
   // Which operand is no address: sizes, values, masks.
-  static constexpr std::array<uint8_t, 10> kNumbers = {0, 0b100, 0b1100, 0b1000, 0b1100,
-                                                       0b1100, 0b100, 0, 0b10, 0b100};
+  static constexpr std::array<uint8_t, 10> kNumbers = {0,      0b100, 0b1100, 0b1000, 0b1100,
+                                                       0b1100, 0b100, 0,      0b10,   0b100};
   for (size_t i = 1; i < words.size(); ++i) {
     words[i] = kNumbers[known] >> i & 1 ? value() : operand();
   }

@@ -50,9 +50,9 @@ inline constexpr uint64_t kEventPage = 9;       // of a kernel
 inline constexpr uint64_t kBufferPage = 10;     // two, for INDIRECT
 inline constexpr uint64_t kDataPage = 12;
 // And further pages of the address spaces.
-inline constexpr uint64_t kVramPage = 48;      // 8 of VRAM
-inline constexpr uint64_t kDevicePage = 56;    // 4 that cannot be mapped by the host
-inline constexpr uint64_t kHolePage = 60;      // 2 that do not answer
+inline constexpr uint64_t kVramPage = 48;    // 8 of VRAM
+inline constexpr uint64_t kDevicePage = 56;  // 4 that cannot be mapped by the host
+inline constexpr uint64_t kHolePage = 60;    // 2 that do not answer
 inline constexpr uint64_t kReadOnlyPage = 62;
 inline constexpr uint64_t kPrivilegedPage = 63;
 inline constexpr uint64_t kMappedPages = 64;

@@ -197,9 +197,8 @@ void FakeHost::check_used() {
     }
   };
   for (const Used& used : used_) {
-    in_pieces(used, used.touched, [&](std::byte* copy, size_t bytes) {
-      std::memcpy(copy, piece.data(), bytes);
-    });
+    in_pieces(used, used.touched,
+              [&](std::byte* copy, size_t bytes) { std::memcpy(copy, piece.data(), bytes); });
   }
   for (const Used& used : used_) {
     in_pieces(used, used.bytes, [&](const std::byte* copy, size_t bytes) {
