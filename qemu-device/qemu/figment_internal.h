@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QEMU's side of the Figment GPU: what its three files share.
+ * QEMU's side of the Figment GPU: what its files share.
  *
  *   figment.c           the PCI function: properties, BARs, reset
  *   figment_host.c      what the model sees of the machine
  *   figment_executor.c  who runs the model, and the lock around it
+ *   figment_trace.c     the device trace in a file
  *
  * The GPU itself is the model library behind figment/figment_model.h; there is
  * none of its behaviour here.
@@ -65,6 +66,8 @@ struct FigmentState {
     void *library; /* dlopen() handle */
     FigmentExecutor executor;
     uint64_t random_state;
+    FILE *trace_file; /* NULL: none */
+    VMChangeStateEntry *trace_vm_state;
 
     /* Properties. */
     struct figment_model_config config;
@@ -72,6 +75,7 @@ struct FigmentState {
     uint64_t seed;
     char *model_path;
     char *executor_name;
+    char *trace_path; /* NULL: no trace in a file */
     char *preempt_name;
     char *latency[4]; /* in the order of figment_latencies[] */
 };
@@ -90,5 +94,11 @@ void figment_executor_reset(FigmentState *s);
  */
 void figment_executor_enter(FigmentState *s);
 void figment_executor_leave(FigmentState *s, bool may_work);
+
+/* figment_trace.c */
+bool figment_trace_open(FigmentState *s, Error **errp);
+void figment_trace_close(FigmentState *s);
+void figment_trace_write(FigmentState *s, unsigned int event, uint64_t a,
+                         uint64_t b, uint64_t c, uint64_t d);
 
 #endif
