@@ -49,6 +49,7 @@ constexpr Latency kLatencies[] = {
     {"invalidate-ns", 100, 200'000},
     {"access-ns", 10, 20'000},
     {"event-ns", 100, 100'000},
+    {"interrupt-ns", 100, 100'000},
 };
 
 // `image` in whole units: itself, or a copy in `folder` that is made again when the image changed.
@@ -113,7 +114,9 @@ Draw draw(std::uint64_t seed) {
     draw.gpu.emplace_back(latency.property,
                           "0-" + std::to_string(dice.magnitude(latency.min, latency.max)));
   }
-  draw.gpu.emplace_back("step-bytes", std::to_string(dice.magnitude(1024, 65536)));
+  // Steps and ticks of changing size: the parts of two jobs meet in every order.
+  draw.gpu.emplace_back("step-bytes", "1024-" + std::to_string(dice.magnitude(1024, 65536)));
+  draw.gpu.emplace_back("tick-ns", "500-" + std::to_string(dice.magnitude(1000, 20'000)));
   draw.gpu.emplace_back("poll-ns", std::to_string(dice.magnitude(500, 50'000)));
   draw.gpu.emplace_back("timeslice-ns", std::to_string(dice.magnitude(20'000, 5'000'000)));
   draw.turn_max_ns = dice.magnitude(2'000, 1'000'000);

@@ -62,7 +62,7 @@ constexpr std::array kProperties = {
     Property{"tlb-entries", number, 16, 65536},
     Property{"walk-cache-entries", number, 0, 65536},
     Property{"retention-ns", number},
-    Property{"step-bytes", number, 64, 1 << 20},
+    Property{"step-bytes", range, 64, 1 << 20},
     Property{"bytes-per-us", number},
     Property{"timeslice-ns", number},
     Property{"poll-ns", number},
@@ -70,6 +70,8 @@ constexpr std::array kProperties = {
     Property{"invalidate-ns", range},
     Property{"access-ns", range},
     Property{"event-ns", range},
+    Property{"interrupt-ns", range},
+    Property{"tick-ns", range, 1, 1'000'000'000},
     Property{"model", path},
 };
 
@@ -109,9 +111,9 @@ void check_property(const Property& property, const std::string& value) {
       const std::size_t dash = value.find('-');
       const auto min = to_number(value.substr(0, dash));
       const auto max = dash == value.npos ? min : to_number(value.substr(dash + 1));
-      if (!min || !max || *min > *max) {
-        throw UsageError(name + ": '" + value +
-                         "' is not NANOSECONDS or MIN-MAX in nanoseconds");
+      if (!min || !max || *min > *max || *min < property.min || *max > property.max) {
+        throw UsageError(name + ": '" + value + "' is not N or MIN-MAX, each " +
+                         range_text(property.min, property.max));
       }
       return;
     }

@@ -13,12 +13,13 @@
 #include "hw/pci/msix.h"
 #include "hw/pci/pcie.h"
 #include "hw/qdev-properties.h"
-#include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "figment_internal.h"
 
 #define FIGMENT_BAR_MSIX 1
 #define FIGMENT_PCIE_CAP_OFFSET 0x80
+/* executor=clock: so that a busy GPU leaves time for the vCPUs. */
+#define FIGMENT_TICK_NS 1000
 #define FIGMENT_VRAM_MIN (1 * MiB)
 #define FIGMENT_VRAM_MAX (64 * GiB)
 
@@ -83,34 +84,39 @@ static const MemoryRegionOps figment_doorbells_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
-/* Properties of the form MIN or MIN-MAX, in nanoseconds. */
+/* Properties of the form N or MIN-MAX, and where they go. */
 static const struct {
     const char *property;
     size_t offset;
-} figment_latencies[] = {
-    { "doorbell-ns", offsetof(struct figment_model_config, doorbell) },
-    { "invalidate-ns", offsetof(struct figment_model_config, invalidate) },
-    { "access-ns", offsetof(struct figment_model_config, access) },
-    { "event-ns", offsetof(struct figment_model_config, event) },
+    uint64_t min;
+    uint64_t max;
+} figment_ranges[] = {
+    { "doorbell-ns", offsetof(FigmentState, config.doorbell), 0, UINT64_MAX },
+    { "invalidate-ns", offsetof(FigmentState, config.invalidate), 0, UINT64_MAX },
+    { "access-ns", offsetof(FigmentState, config.access), 0, UINT64_MAX },
+    { "event-ns", offsetof(FigmentState, config.event), 0, UINT64_MAX },
+    { "interrupt-ns", offsetof(FigmentState, config.interrupt), 0, UINT64_MAX },
+    /* A tick that costs nothing would stop the virtual clock. */
+    { "tick-ns", offsetof(FigmentState, executor.tick), 1, NANOSECONDS_PER_SECOND },
+    { "step-bytes", offsetof(FigmentState, step), 64, 1 * MiB },
 };
-QEMU_BUILD_BUG_ON(ARRAY_SIZE(figment_latencies) !=
-                  ARRAY_SIZE(((FigmentState *)0)->latency));
+QEMU_BUILD_BUG_ON(ARRAY_SIZE(figment_ranges) !=
+                  ARRAY_SIZE(((FigmentState *)0)->range));
 
-static bool figment_parse_latency(const char *text,
-                                  struct figment_latency *latency)
+static bool figment_parse_range(const char *text, struct figment_latency *range)
 {
     const char *end;
 
-    if (qemu_strtou64(text, &end, 10, &latency->min_ns)) {
+    if (qemu_strtou64(text, &end, 10, &range->min_ns)) {
         return false;
     }
     if (*end == '\0') {
-        latency->max_ns = latency->min_ns;
+        range->max_ns = range->min_ns;
         return true;
     }
     return *end == '-' &&
-           !qemu_strtou64(end + 1, NULL, 10, &latency->max_ns) &&
-           latency->min_ns <= latency->max_ns;
+           !qemu_strtou64(end + 1, NULL, 10, &range->max_ns) &&
+           range->min_ns <= range->max_ns;
 }
 
 static bool figment_parse_config(FigmentState *s, Error **errp)
@@ -121,15 +127,20 @@ static bool figment_parse_config(FigmentState *s, Error **errp)
         [FIGMENT_PREEMPT_INSTRUCTION] = "instruction",
     };
 
-    for (size_t i = 0; i < ARRAY_SIZE(figment_latencies); i++) {
-        void *latency = (char *)&s->config + figment_latencies[i].offset;
+    for (size_t i = 0; i < ARRAY_SIZE(figment_ranges); i++) {
+        struct figment_latency *range = (void *)s + figment_ranges[i].offset;
 
-        if (s->latency[i] && !figment_parse_latency(s->latency[i], latency)) {
-            error_setg(errp, "%s=%s: must be NS or MIN-MAX, in nanoseconds",
-                       figment_latencies[i].property, s->latency[i]);
+        if (s->range[i] && (!figment_parse_range(s->range[i], range) ||
+                            range->min_ns < figment_ranges[i].min ||
+                            range->max_ns > figment_ranges[i].max)) {
+            error_setg(errp, "%s=%s: must be N or MIN-MAX, from %" PRIu64
+                       " to %" PRIu64, figment_ranges[i].property, s->range[i],
+                       figment_ranges[i].min, figment_ranges[i].max);
             return false;
         }
     }
+    s->config.step_bytes_min = s->step.min_ns;
+    s->config.step_bytes = s->step.max_ns;
     if (s->preempt_name) {
         size_t i = 0;
 
@@ -177,7 +188,7 @@ static bool figment_create_model(FigmentState *s, Error **errp)
     struct figment_model_host host = figment_host(s);
     char error[256] = "";
 
-    s->random_state = s->seed;
+    s->random_state = s->random_seed = s->seed;
     if (!s->seed) {
         /* Follows -seed, when that is given. */
         qemu_guest_getrandom_nofail(&s->random_state, sizeof(s->random_state));
@@ -281,16 +292,9 @@ static void figment_instance_init(Object *obj)
 
     /* Found by the dynamic linker's rules, beside QEMU or in its path. */
     s->model_path = g_strdup("libfigment-model.so");
+    s->executor.tick.min_ns = s->executor.tick.max_ns = FIGMENT_TICK_NS;
+    s->step.min_ns = s->step.max_ns = FIGMENT_MODEL_DEFAULT_STEP_BYTES;
 }
-
-/*
- * What a running queue holds is not in the migration stream yet: say so
- * instead of losing it.
- */
-static const VMStateDescription figment_vmstate = {
-    .name = TYPE_FIGMENT,
-    .unmigratable = 1,
-};
 
 #define CONFIG(field) config.field
 static const Property figment_properties[] = {
@@ -315,18 +319,19 @@ static const Property figment_properties[] = {
                        FIGMENT_MODEL_DEFAULT_WALK_CACHE_ENTRIES),
     DEFINE_PROP_UINT64("retention-ns", FigmentState, CONFIG(retention_ns),
                        FIGMENT_MODEL_DEFAULT_RETENTION_NS),
-    DEFINE_PROP_UINT32("step-bytes", FigmentState, CONFIG(step_bytes),
-                       FIGMENT_MODEL_DEFAULT_STEP_BYTES),
     DEFINE_PROP_UINT64("bytes-per-us", FigmentState, CONFIG(bytes_per_us),
                        FIGMENT_MODEL_DEFAULT_BYTES_PER_US),
     DEFINE_PROP_UINT64("timeslice-ns", FigmentState, CONFIG(timeslice_ns),
                        FIGMENT_MODEL_DEFAULT_TIMESLICE_NS),
     DEFINE_PROP_UINT64("poll-ns", FigmentState, CONFIG(poll_ns),
                        FIGMENT_MODEL_DEFAULT_POLL_NS),
-    DEFINE_PROP_STRING("doorbell-ns", FigmentState, latency[0]),
-    DEFINE_PROP_STRING("invalidate-ns", FigmentState, latency[1]),
-    DEFINE_PROP_STRING("access-ns", FigmentState, latency[2]),
-    DEFINE_PROP_STRING("event-ns", FigmentState, latency[3]),
+    DEFINE_PROP_STRING("doorbell-ns", FigmentState, range[0]),
+    DEFINE_PROP_STRING("invalidate-ns", FigmentState, range[1]),
+    DEFINE_PROP_STRING("access-ns", FigmentState, range[2]),
+    DEFINE_PROP_STRING("event-ns", FigmentState, range[3]),
+    DEFINE_PROP_STRING("interrupt-ns", FigmentState, range[4]),
+    DEFINE_PROP_STRING("tick-ns", FigmentState, range[5]),
+    DEFINE_PROP_STRING("step-bytes", FigmentState, range[6]),
     DEFINE_PROP_UINT64("seed", FigmentState, seed, 0),
 };
 

@@ -20,12 +20,8 @@
 /* Below this, waiting is cheaper by looking again than by sleeping. */
 #define FIGMENT_SHORT_WAIT_NS 30000
 
-/*
- * With executor=clock: how much work a timer tick does and how much virtual
- * time it costs at least, so that a busy GPU leaves time for the vCPUs.
- */
+/* With executor=clock: how much work a timer tick does. */
 #define FIGMENT_TICK_STEPS 16
-#define FIGMENT_TICK_NS 1000
 
 static uint64_t figment_now(void)
 {
@@ -56,6 +52,30 @@ static void figment_run(FigmentState *s, uint64_t steps)
     RCU_READ_LOCK_GUARD();
 
     s->executor.next_ns = s->api->run(s->model, steps).next_ns;
+}
+
+/* With the BQL: what was raised is delivered, if the VM runs. */
+static void figment_deliver_pending(FigmentState *s)
+{
+    FigmentExecutor *x = &s->executor;
+    uint32_t interrupts;
+
+    g_mutex_lock(&x->lock);
+    interrupts = x->running ? figment_take_interrupts(x) : 0;
+    g_mutex_unlock(&x->lock);
+    figment_deliver(s, interrupts);
+}
+
+/* With the model lock: the end of a tick that begins now. */
+static uint64_t figment_tick_end(FigmentState *s)
+{
+    const struct figment_latency *tick = &s->executor.tick;
+    uint64_t ns = tick->min_ns;
+
+    if (tick->max_ns != tick->min_ns) {
+        ns += figment_random(s) % (tick->max_ns - tick->min_ns + 1);
+    }
+    return figment_now() + ns;
 }
 
 /* With the lock, which is dropped while waiting. */
@@ -100,14 +120,14 @@ static void *figment_thread(void *opaque)
             continue;
         }
         figment_run(s, 1);
-        interrupts = figment_take_interrupts(x);
+        interrupts = x->interrupts;
         if (!interrupts && !qatomic_read(&x->waiters)) {
             continue;
         }
         g_mutex_unlock(&x->lock);
         if (interrupts) {
             bql_lock();
-            figment_deliver(s, interrupts);
+            figment_deliver_pending(s);
             bql_unlock();
         }
         while (qatomic_read(&x->waiters)) {
@@ -131,7 +151,7 @@ static void figment_tick(void *opaque)
     figment_run(s, FIGMENT_TICK_STEPS);
     interrupts = figment_take_interrupts(x);
     if (x->next_ns != FIGMENT_MODEL_NEVER) {
-        timer_mod(x->timer, MAX(x->next_ns, figment_now() + FIGMENT_TICK_NS));
+        timer_mod(x->timer, MAX(x->next_ns, figment_tick_end(s)));
     }
     g_mutex_unlock(&x->lock);
     figment_deliver(s, interrupts);
@@ -147,6 +167,7 @@ static void figment_vm_state(void *opaque, bool running, RunState state)
     x->running = running;
     g_cond_signal(&x->wake);
     g_mutex_unlock(&x->lock);
+    figment_deliver_pending(s);
 }
 
 void figment_executor_enter(FigmentState *s)
@@ -162,16 +183,22 @@ void figment_executor_leave(FigmentState *s, bool may_work)
 {
     FigmentExecutor *x = &s->executor;
     uint32_t interrupts = figment_take_interrupts(x);
+    bool wake = false;
 
     if (may_work) {
         x->next_ns = 0;
         if (x->kind == FIGMENT_EXECUTOR_CLOCK) {
-            timer_mod(x->timer, figment_now() + FIGMENT_TICK_NS);
-        } else if (x->sleeping) {
-            g_cond_signal(&x->wake);
+            /* Whoever writes all the time does not put the tick off. */
+            timer_mod_anticipate(x->timer, figment_tick_end(s));
+        } else {
+            wake = x->sleeping;
         }
     }
     g_mutex_unlock(&x->lock);
+    if (wake) {
+        /* Not under the lock, or the thread would wake up only to wait for it. */
+        g_cond_signal(&x->wake);
+    }
     figment_deliver(s, interrupts);
 }
 
@@ -187,6 +214,24 @@ void figment_executor_reset(FigmentState *s)
         timer_del(x->timer);
     }
     g_mutex_unlock(&x->lock);
+}
+
+void figment_executor_restore(FigmentState *s)
+{
+    FigmentExecutor *x = &s->executor;
+
+    /* Interrupts are delivered, and the thread goes on, when the VM does. */
+    if (!x->timer) {
+        return;
+    }
+    if (s->tick_at_ns >= 0) {
+        timer_mod(x->timer, s->tick_at_ns);
+    } else if (x->next_ns != FIGMENT_MODEL_NEVER) {
+        /* Saved with executor=thread. */
+        timer_mod(x->timer, MIN(x->next_ns, INT64_MAX));
+    } else {
+        timer_del(x->timer);
+    }
 }
 
 bool figment_executor_start(FigmentState *s, Error **errp)

@@ -108,14 +108,18 @@ static uint64_t figment_host_now(void *opaque)
 }
 
 /* SplitMix64: the stream is a function of the property `seed` alone. */
-static uint64_t figment_host_random(void *opaque)
+uint64_t figment_random(FigmentState *s)
 {
-    FigmentState *s = opaque;
     uint64_t z = s->random_state += 0x9e3779b97f4a7c15ull;
 
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     return z ^ (z >> 31);
+}
+
+static uint64_t figment_host_random(void *opaque)
+{
+    return figment_random(opaque);
 }
 
 static void figment_host_trace(void *opaque, unsigned int event, uint64_t a,

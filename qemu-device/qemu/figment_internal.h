@@ -4,6 +4,7 @@
  *
  *   figment.c           the PCI function: properties, BARs, reset
  *   figment_host.c      what the model sees of the machine
+ *   figment_state.c     save and restore
  *   figment_executor.c  who runs the model, and the lock around it
  *   figment_trace.c     the device trace in a file
  *
@@ -14,6 +15,7 @@
 #define HW_FIGMENT_INTERNAL_H
 
 #include "hw/pci/pci_device.h"
+#include "migration/vmstate.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qom/object.h"
@@ -43,10 +45,16 @@ typedef struct FigmentExecutor {
     QemuThread thread;
     QEMUTimer *timer;
     VMChangeStateEntry *vm_state;
-    /* Vectors raised by the model and not delivered yet; under `lock`. */
+    /*
+     * Vectors raised by the model and not delivered yet. Added under `lock`,
+     * taken under the BQL and `lock`, and only while the VM runs: so none is
+     * on its way, outside of here, when the state is saved.
+     */
     uint32_t interrupts;
     /* When the model wants to run, in device time; under `lock`. */
     uint64_t next_ns;
+    /* executor=clock: virtual time that a tick costs, drawn for each. */
+    struct figment_latency tick;
     /* vCPUs that want `lock`: the thread lets them in between two steps. */
     int waiters;
     bool sleeping; /* under `lock` */
@@ -66,27 +74,41 @@ struct FigmentState {
     void *library; /* dlopen() handle */
     FigmentExecutor executor;
     uint64_t random_state;
+    uint64_t random_seed; /* where random_state comes from; 0: from -seed */
+
+    /* Only while state is saved or loaded, figment_state.c. */
+    uint8_t *stream; /* of the model */
+    uint32_t stream_bytes;
+    int64_t tick_at_ns; /* when the timer goes off, or -1 */
     FILE *trace_file; /* NULL: none */
     VMChangeStateEntry *trace_vm_state;
 
     /* Properties. */
     struct figment_model_config config;
+    struct figment_latency step; /* bytes, not ns */
     uint64_t vram_bytes;
     uint64_t seed;
     char *model_path;
     char *executor_name;
     char *trace_path; /* NULL: no trace in a file */
     char *preempt_name;
-    char *latency[4]; /* in the order of figment_latencies[] */
+    char *range[7]; /* in the order of figment_ranges[] */
 };
 
 /* figment_host.c */
 struct figment_model_host figment_host(FigmentState *s);
+/* 64 random bits; with the model lock. */
+uint64_t figment_random(FigmentState *s);
+
+/* figment_state.c */
+extern const VMStateDescription figment_vmstate;
 
 /* figment_executor.c: all with the BQL held. */
 bool figment_executor_start(FigmentState *s, Error **errp);
 void figment_executor_stop(FigmentState *s);
 void figment_executor_reset(FigmentState *s);
+/* `interrupts`, `next_ns` and `tick_at_ns` are what was saved: go on from there. */
+void figment_executor_restore(FigmentState *s);
 /*
  * Brackets around a call into the model that a guest access makes: lock, and
  * unlock with delivery of what it raised. `may_work`: the model may have

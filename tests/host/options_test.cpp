@@ -140,6 +140,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"gpu_choice_part", {"run", "--gpu", "preempt=comm", "--", "x"}, "'comm'", "command"},
         Wrong{"gpu_size", {"run", "--gpu", "vram=big", "--", "x"}, "'big'", "64M"},
         Wrong{"gpu_range", {"run", "--gpu", "event-ns=9-3", "--", "x"}, "'9-3'", "MIN-MAX"},
+        Wrong{"gpu_range_low", {"run", "--gpu", "step-bytes=1-99", "--", "x"}, "'1-99'", "64 to"},
+        Wrong{"gpu_range_zero", {"run", "--gpu", "tick-ns=0", "--", "x"}, "'0'", "from 1"},
         Wrong{"gpu_empty", {"run", "--gpu", "", "--", "x"}, "KEY=VALUE", "engines"},
         Wrong{"share_relative", {"run", "--share", "/a:b", "--", "x"}, "'b'", "absolute"},
         Wrong{"share_root", {"run", "--share", "/a:/", "--", "x"}, "'/'", "below the root"},
@@ -150,6 +152,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Gpu, ranges_are_one_number_or_two) {
   EXPECT_EQ(parse_gpu("doorbell-ns=5").front().second, "5");
   EXPECT_EQ(parse_gpu("doorbell-ns=0-50000").front().second, "0-50000");
+  EXPECT_EQ(parse_gpu("step-bytes=64-1048576").front().second, "64-1048576");
 }
 
 TEST(Share, a_folder_keeps_its_name_unless_told_otherwise) {

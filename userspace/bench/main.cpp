@@ -52,18 +52,17 @@ void print_latency(std::string_view what, const Summary& us) {
 
 Json round_trips(const Device& device, const Options& options) {
   std::println("{:<44} {:>10} {:>10} {:>10} {:>10}", "round trip, us", "min", "p50", "p99", "max");
-  const Summary job = summarise(empty_job_us(device, options.samples));
+  const RoundTrips trips = round_trips_us(device, options.disk, options.samples);
+  const Summary job = summarise(trips.job_us);
   print_latency("empty job, submit to wait", job);
   Json result = {{"empty_job_us", in_json(job)}};
-
-  const DiskReads reads = disk_read_us(options.disk, options.samples);
-  if (reads.us.empty()) {
-    std::println("4 KiB O_DIRECT read: not measured ({})", reads.why_not);
+  if (trips.read_us.empty()) {
+    std::println("4 KiB O_DIRECT read: not measured ({})", trips.why_no_reads);
     result["disk_read_us"] = nullptr;
-    result["disk_read_why_not"] = reads.why_not;
+    result["disk_read_why_not"] = trips.why_no_reads;
     return result;
   }
-  const Summary read = summarise(reads.us);
+  const Summary read = summarise(trips.read_us);
   print_latency(std::format("4 KiB O_DIRECT read of {}", options.disk), read);
   std::println("{:<44} {:>10} {:>10.2f}", "job / read", "", job.p50 / read.p50);
   result["disk_read_us"] = in_json(read);

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
+#include <iterator>
 #include <random>
 #include <stdexcept>
 
@@ -32,42 +33,73 @@ void finish(const Fence& fence) {
   if (const int error = fence.result().value_or(EBUSY)) figment::fail(error, "a job");
 }
 
-}  // namespace
+// An empty job, from SUBMIT to the end of the wait for its fence.
+class EmptyJob {
+ public:
+  explicit EmptyJob(const Device& device)
+      : vm_(device.vm()), queue_(vm_.queue()), end_(device.syncobj()) {}
 
-std::vector<double> empty_job_us(const Device& device, unsigned samples) {
-  Vm vm = device.vm();
-  Queue queue = vm.queue();
-  const Syncobj end = device.syncobj();
-  const auto round_trip = [&] {
-    queue.submit({.at = GpuVa{}, .signal = {end.binary()}});
-    if (!end.wait(after(kStuck))) throw std::runtime_error("an empty job did not end");
-  };
-  for (unsigned n = 0; n < kWarmUp; ++n) round_trip();
-  std::vector<double> us(samples);
-  std::ranges::generate(us, [&] { return microseconds_of(round_trip); });
-  return us;
+  void operator()() {
+    queue_.submit({.at = GpuVa{}, .signal = {end_.binary()}});
+    if (!end_.wait(after(kStuck))) throw std::runtime_error("an empty job did not end");
+  }
+
+ private:
+  Vm vm_;
+  Queue queue_;
+  Syncobj end_;
+};
+
+// A 4 KiB read past the page cache.
+class DiskRead {
+ public:
+  // `why_not` says why there is nothing to read; then it must not be called.
+  DiskRead(const std::string& disk, std::string& why_not)
+      : disk_(disk), fd_(::open(disk.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)) {
+    if (!fd_) {
+      why_not = std::format("{}: {}", disk, std::strerror(errno));
+    } else if (::ioctl(fd_.get(), BLKGETSIZE64, &bytes_) != 0 || bytes_ < kPageBytes) {
+      why_not = std::format("{} has no size", disk);
+    }
+  }
+
+  void operator()() {
+    const auto at = random_() % (bytes_ / kPageBytes) * kPageBytes;
+    const ssize_t got =
+        ::pread(fd_.get(), block_.bytes().data(), kPageBytes, static_cast<off_t>(at));
+    if (got != static_cast<ssize_t>(kPageBytes)) {
+      figment::fail(got < 0 ? errno : EIO, std::format("reading {} at {}", disk_, at));
+    }
+  }
+
+ private:
+  std::string disk_;
+  UniqueFd fd_;
+  std::uint64_t bytes_ = 0;
+  Mapping block_ = anonymous_memory(kPageBytes);
+  std::mt19937_64 random_{1};
+};
+
+template <typename Work>
+void sample(Work& work, unsigned samples, std::vector<double>& us) {
+  // Also after a turn of the other: what was asleep meanwhile is no part of the figure.
+  for (unsigned n = 0; n < kWarmUp; ++n) work();
+  std::generate_n(std::back_inserter(us), samples, [&] { return microseconds_of(work); });
 }
 
-DiskReads disk_read_us(const std::string& disk, unsigned samples) {
-  const UniqueFd fd(::open(disk.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
-  if (!fd) return {.why_not = std::format("{}: {}", disk, std::strerror(errno))};
-  std::uint64_t bytes = 0;
-  if (::ioctl(fd.get(), BLKGETSIZE64, &bytes) != 0 || bytes < kPageBytes) {
-    return {.why_not = std::format("{} has no size", disk)};
+}  // namespace
+
+RoundTrips round_trips_us(const Device& device, const std::string& disk, unsigned samples) {
+  constexpr unsigned kTurn = 200;
+  RoundTrips result;
+  EmptyJob job(device);
+  DiskRead read(disk, result.why_no_reads);
+  for (unsigned done = 0; done < samples; done += kTurn) {
+    const unsigned turn = std::min(kTurn, samples - done);
+    sample(job, turn, result.job_us);
+    if (result.why_no_reads.empty()) sample(read, turn, result.read_us);
   }
-  const Mapping block = anonymous_memory(kPageBytes);
-  std::mt19937_64 random(1);
-  const auto read = [&] {
-    const auto at = random() % (bytes / kPageBytes) * kPageBytes;
-    const ssize_t got = ::pread(fd.get(), block.bytes().data(), kPageBytes, static_cast<off_t>(at));
-    if (got != static_cast<ssize_t>(kPageBytes)) {
-      figment::fail(got < 0 ? errno : EIO, std::format("reading {} at {}", disk, at));
-    }
-  };
-  for (unsigned n = 0; n < kWarmUp; ++n) read();
-  std::vector<double> us(samples);
-  std::ranges::generate(us, [&] { return microseconds_of(read); });
-  return {.us = std::move(us)};
+  return result;
 }
 
 std::vector<double> copy_bytes_per_second(const Device& device, Placement to, std::uint64_t bytes,

@@ -14,18 +14,18 @@
 
 namespace figment::bench {
 
-/// Microseconds per round trip: SUBMIT of an empty job to the return of the wait for its
-/// fence.
-[[nodiscard]] std::vector<double> empty_job_us(const Device& device, unsigned samples);
-
-/// Microseconds per 4 KiB read with O_DIRECT of `disk`, at pseudo-random places: the
-/// round trip of a device that QEMU itself brings. Nothing, and a reason, when there is
-/// no such disk.
-struct DiskReads {
-  std::vector<double> us;
-  std::string why_not;
+/// Two round trips, in turns of a few hundred samples each, so that a machine that is busier
+/// at one time than at another disturbs both alike.
+struct RoundTrips {
+  /// Microseconds from SUBMIT of an empty job to the return of the wait for its fence.
+  std::vector<double> job_us;
+  /// Microseconds of a 4 KiB read with O_DIRECT at pseudo-random places: the round trip of
+  /// a device that QEMU itself brings. Nothing, and a reason, when there is no such disk.
+  std::vector<double> read_us;
+  std::string why_no_reads;
 };
-[[nodiscard]] DiskReads disk_read_us(const std::string& disk, unsigned samples);
+[[nodiscard]] RoundTrips round_trips_us(const Device& device, const std::string& disk,
+                                        unsigned samples);
 
 /// Bytes per second of one COPY of `bytes`, from system memory to `to`. Each sample is a
 /// job of enough copies that the round trip is small beside them; checks the copy.

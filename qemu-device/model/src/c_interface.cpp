@@ -5,6 +5,7 @@
 // threw is in no state to go on: from then on it reads as all ones and does
 // nothing, like a device that fell off its bus, until a PCI reset.
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
 
@@ -13,10 +14,14 @@
 #include "trace_names.h"
 
 struct figment_model {
-  figment_model(const figment_model_config& config, const figment_model_host& host)
-      : model(config, host) {}
+  figment_model(const figment_model_config& its_config, const figment_model_host& its_host)
+      : config(its_config),
+        host(its_host),
+        model(std::make_unique<figment::Model>(config, host)) {}
 
-  figment::Model model;
+  const figment_model_config config;
+  const figment_model_host host;
+  std::unique_ptr<figment::Model> model;  // another one after load()
   bool broken = false;
 };
 
@@ -31,7 +36,7 @@ template <typename Value, typename Work>
 Value guarded(figment_model* handle, Value broken, Work work) noexcept {
   if (handle->broken) return broken;
   try {
-    return work(handle->model);
+    return work(*handle->model);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "figment-model: internal error: %s\n", error.what());
   } catch (...) {
@@ -91,6 +96,32 @@ void reset(figment_model* handle) noexcept {
   guarded(handle, 0, [](Model& model) { return model.reset(), 0; });
 }
 
+size_t save(figment_model* handle, void* to, size_t bytes) noexcept {
+  return guarded(handle, size_t{0}, [&](Model& model) {
+    const std::vector<std::byte> stream = model.save();
+    if (to && bytes >= stream.size()) std::memcpy(to, stream.data(), stream.size());
+    return stream.size();
+  });
+}
+
+bool load(figment_model* handle, const void* from, size_t bytes, char* error,
+          size_t error_bytes) noexcept {
+  try {
+    // Whole or not at all: what is refused half way is thrown away.
+    auto loaded = std::make_unique<Model>(handle->config, handle->host);
+    loaded->load({static_cast<const std::byte*>(from), bytes});
+    handle->model = std::move(loaded);
+    handle->broken = false;
+    return true;
+  } catch (const std::exception& trouble) {
+    say(error, error_bytes, trouble.what());
+  } catch (...) {
+    say(error, error_bytes, "unknown trouble");
+  }
+  reset(handle);
+  return false;
+}
+
 constexpr struct figment_model_api kApi = {
     .abi = FIGMENT_MODEL_ABI,
     .defaults = [](figment_model_config* config) noexcept { *config = default_config(); },
@@ -102,6 +133,8 @@ constexpr struct figment_model_api kApi = {
     .doorbell_write = doorbell_write,
     .run = run,
     .reset = reset,
+    .save = save,
+    .load = load,
     .trace_name = trace_name,
     .trace_format = trace_format,
 };

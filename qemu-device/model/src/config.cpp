@@ -12,7 +12,6 @@ namespace {
 
 constexpr uint32_t kEnginesMax = 16;
 constexpr uint32_t kStepBytesMin = 64;
-constexpr uint32_t kStepBytesMax = 1u << 20;
 constexpr uint32_t kTlbEntriesMin = 16;
 constexpr uint32_t kCacheEntriesMax = 65536;
 
@@ -30,6 +29,7 @@ figment_model_config default_config() {
       .walk_cache_entries = FIGMENT_MODEL_DEFAULT_WALK_CACHE_ENTRIES,
       .retention_ns = FIGMENT_MODEL_DEFAULT_RETENTION_NS,
       .step_bytes = FIGMENT_MODEL_DEFAULT_STEP_BYTES,
+      .step_bytes_min = 0,
       .bytes_per_us = FIGMENT_MODEL_DEFAULT_BYTES_PER_US,
       .timeslice_ns = FIGMENT_MODEL_DEFAULT_TIMESLICE_NS,
       .poll_ns = FIGMENT_MODEL_DEFAULT_POLL_NS,
@@ -37,6 +37,7 @@ figment_model_config default_config() {
       .invalidate = {},
       .access = {},
       .event = {},
+      .interrupt = {},
   };
 }
 
@@ -64,11 +65,17 @@ std::expected<void, std::string> check_config(const figment_model_config& config
     return std::unexpected(std::format("{} is {}, but must be from {} to {}", range.name,
                                        range.value, range.min, range.max));
   }
+  if (config.step_bytes_min != 0 && (config.step_bytes_min < kStepBytesMin ||
+                                     config.step_bytes_min > config.step_bytes)) {
+    return std::unexpected(std::format("step_bytes_min is {}, but must be 0, or from {} to {}",
+                                       config.step_bytes_min, kStepBytesMin, config.step_bytes));
+  }
   const std::pair<std::string_view, figment_latency> latencies[] = {
       {"doorbell", config.doorbell},
       {"invalidate", config.invalidate},
       {"access", config.access},
       {"event", config.event},
+      {"interrupt", config.interrupt},
   };
   for (const auto& [name, latency] : latencies) {
     if (latency.min_ns <= latency.max_ns) continue;

@@ -9,6 +9,9 @@
 
 namespace figment {
 
+// Data that one small step may move, at most.
+inline constexpr uint32_t kStepBytesMax = 1u << 20;
+
 figment_model_config default_config();
 
 // Or one line that says which field is wrong and what it may be.

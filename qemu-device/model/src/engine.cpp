@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <span>
 
+#include "packet_check.h"
+#include "records.h"
+
 namespace figment {
 
 void Engine::take(Queue& queue, Nanos now) {
@@ -24,7 +27,8 @@ Nanos Engine::ready_ns(bool enabled) const {
 
 void Engine::step(Nanos now, bool enabled) {
   // Accesses and packets have no use for an odd rest of a step.
-  step_bytes_left_ = config_.step_bytes & ~uint64_t{7};
+  const uint64_t least = config_.step_bytes_min != 0 ? config_.step_bytes_min : config_.step_bytes;
+  step_bytes_left_ = host_.draw({.min_ns = least, .max_ns = config_.step_bytes}) & ~uint64_t{7};
   for (unsigned accesses = 0;;) {
     if (in_flight_) {
       if (now < access_.done_ns) return;
@@ -66,27 +70,9 @@ Engine::Then Engine::advance(Nanos now) {
 
 // Fetching: as much of a packet as one page and one run of the ring hold, then the rest.
 
-bool Engine::privileged() const {
-  const Execution& run = queue_->run;
-  return run.depth == 0 ? queue_->privileged : run.frames[run.depth - 1].privileged != 0;
-}
-
-GpuVa Engine::source_at(uint64_t offset) const {
-  const Execution& run = queue_->run;
-  if (run.depth != 0) return GpuVa{run.frames[run.depth - 1].at} + offset;
-  return queue_->ring + ((queue_->read + offset) & (queue_->ring_bytes - 1));
-}
-
-uint64_t Engine::source_bytes() const {
-  const Execution& run = queue_->run;
-  if (run.depth == 0) return queue_->visible - queue_->read;
-  const Execution::Frame& frame = run.frames[run.depth - 1];
-  return frame.end - frame.at;
-}
-
 Engine::Then Engine::fetch(Nanos now) {
   Execution& run = queue_->run;
-  const uint64_t available = source_bytes();
+  const uint64_t available = queue_->source_bytes();
   if (available == 0) return run.depth == 0 ? leave(now) : return_from_call(now);
   // The header says how much there is; until it is here, as much as any packet may need.
   uint64_t qwords = kPacketQwordsMax;
@@ -94,7 +80,7 @@ Engine::Then Engine::fetch(Nanos now) {
     qwords = run.packet.opcode() == FIGMENT_OP_NOP ? 1 : run.packet.qwords();
   }
   FIGMENT_ASSERT(run.fetched < qwords);
-  const GpuVa at = source_at(run.fetched * 8);
+  const GpuVa at = queue_->source_at(run.fetched * 8);
   // Rings are made of whole pages, so a page's end is also where a ring wraps.
   const uint64_t page_rest = kPageBytes - at.value % kPageBytes;
   const uint64_t bytes =
@@ -112,25 +98,16 @@ Result<void> Engine::accept_fetched() {
   }
   if (run.fetched == 0) run.packet.at = extent.va.value;
   run.fetched += words.size();
-  return check_packet();
+  return accept_packet();
 }
 
 // The header as soon as it is here, the operands as soon as they are.
-Result<void> Engine::check_packet() {
+Result<void> Engine::accept_packet() {
   Execution& run = queue_->run;
   const Packet& packet = run.packet;
-  const auto bad = [&](Code code) { return std::unexpected(Fault{code, packet.at}); };
-  if (packet.version() != FIGMENT_PACKET_VERSION_0) return bad(Code::version);
-  const Executor* executor = executor_of(packet.opcode());
-  if (!executor) return bad(Code::opcode);
-  const uint32_t qwords = executor->qwords();
-  if (packet.qwords() == 0 || (qwords != 0 && packet.qwords() != qwords) ||
-      packet.bytes() > source_bytes()) {
-    return bad(Code::length);
-  }
-  if (run.fetched < std::max(qwords, 1u)) return {};
-  const Code code = executor->check(packet, {.privileged = privileged(), .depth = run.depth});
-  if (code != Code::none) return bad(code);
+  const Code code = check_packet(*queue_);
+  if (code != Code::none) return std::unexpected(Fault{code, packet.at});
+  if (!is_complete(run)) return {};
   host_.trace(FIGMENT_TRACE_PACKET, queue_->id, packet.header(), packet.at, run.depth);
   run.phase = Execution::Phase::run;
   run.progress = {};
@@ -165,9 +142,9 @@ Engine::Then Engine::run(Nanos now) {
 // Translate the access and let it fly. When less of one side can be had, less is taken of both.
 Engine::Then Engine::issue(const Want& want, Nanos now) {
   access_.asid = queue_->asid;
-  access_.read.bytes = 0;
-  access_.write.bytes = 0;
-  Accessor accessor{.asid = queue_->asid, .write = false, .privileged = privileged()};
+  access_.read.clear();
+  access_.write.clear();
+  Accessor accessor{.asid = queue_->asid, .write = false, .privileged = queue_->has_privilege()};
   uint64_t write_bytes = want.write_bytes;
   if (want.read_bytes != 0) {
     const auto read =
@@ -224,11 +201,11 @@ Engine::Then Engine::return_from_call(Nanos now) {
   constexpr uint64_t kBytes = sizeof(figment_packet_indirect);
   const uint64_t header = FIGMENT_PACKET(FIGMENT_OP_INDIRECT, kBytes / 8, 0);
   if (run.depth != 0) {
-    host_.trace(FIGMENT_TRACE_RETIRE, queue_->id, header, source_at(0).value - kBytes,
+    host_.trace(FIGMENT_TRACE_RETIRE, queue_->id, header, queue_->source_at(0).value - kBytes,
                 queue_->read);
     return Then::stop;
   }
-  const uint64_t at = source_at(0).value;
+  const uint64_t at = queue_->source_at(0).value;
   queues_.retire(*queue_, kBytes);
   host_.trace(FIGMENT_TRACE_RETIRE, queue_->id, header, at, queue_->read);
   return queue_->has_work() ? Then::stop : leave(now);
@@ -258,7 +235,7 @@ Engine::Then Engine::report(uint64_t value, Nanos now) {
     queue_->held_by_fence = true;
     return leave(now);
   }
-  queues_.fence(*queue_, value, privileged(), now);
+  queues_.fence(*queue_, value, queue_->has_privilege(), now);
   return retire(now);
 }
 
@@ -287,6 +264,25 @@ Engine::Then Engine::leave(Nanos now) {
   host_.trace(FIGMENT_TRACE_DESCHEDULE, id_, queue.id, now - since_ns_);
   queues_.left_engine(queue, now);
   return Then::stop;
+}
+
+void Engine::describe(Archive& archive) {
+  auto& [id, host, memory, mmu, queues, run_queue, config, owner, queue, since_ns, sleep_until_ns,
+         in_flight, access, step_bytes_left] = *this;
+  // `step_bytes_left` lives as long as one step.
+  uint32_t on_queue = queue ? queue->id : FIGMENT_EVENT_NO_QUEUE;
+  FIGMENT_FIELDS(archive, on_queue, since_ns, sleep_until_ns);
+  archive.optional("access", in_flight, access);
+  if (!archive.loading() || on_queue == FIGMENT_EVENT_NO_QUEUE) return;
+  require(on_queue < queues.count(), "engine %u has queue %u, which does not exist", id, on_queue);
+  queue = &queues[on_queue];
+  require(queue->engine < 0, "queue %u is on two engines", on_queue);
+  queue->engine = static_cast<int>(id);
+}
+
+void Engine::check() const {
+  require(queue_ || !in_flight_, "engine %u has an access in flight and no queue", id_);
+  if (in_flight_) check_access(*queue_, access_);
 }
 
 }  // namespace figment

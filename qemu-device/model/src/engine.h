@@ -10,6 +10,7 @@
 // and config.step_bytes of data.
 #pragma once
 
+#include "archive.h"
 #include "executor.h"
 #include "mmu.h"
 #include "queues.h"
@@ -58,6 +59,10 @@ class Engine {
   // Forget everything at once; what is in flight never happens.
   void reset();
 
+  // State, archive.h. When loading: after the queues, which learn their engines here.
+  void describe(Archive& archive);
+  void check() const;
+
  private:
   // What step() does after one thing is done.
   enum class Then : uint8_t { go_on, stop };
@@ -74,13 +79,8 @@ class Engine {
   Then leave(Nanos now);
   Result<void> complete(Nanos now);
   Result<void> accept_fetched();
-  Result<void> check_packet();
+  Result<void> accept_packet();
   bool should_yield(Nanos now) const;
-
-  // Where packets come from: the ring, or the buffer of the innermost INDIRECT.
-  bool privileged() const;
-  GpuVa source_at(uint64_t offset) const;
-  uint64_t source_bytes() const;
 
   const unsigned id_;
   const Host& host_;

@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cinttypes>
+
+#include "records.h"
 
 namespace figment {
 
-EventRing::EventRing(const Host& host, Memory& memory, const figment_latency& latency,
-                     size_t capacity, Owner& owner)
-    : host_(host), memory_(memory), latency_(latency), owner_(owner) {
+EventRing::EventRing(const Host& host, Memory& memory, Interrupts& interrupts,
+                     const figment_latency& latency, size_t capacity, Owner& owner)
+    : host_(host), memory_(memory), interrupts_(interrupts), latency_(latency), owner_(owner) {
   waiting_.reserve(capacity);
 }
 
@@ -69,7 +72,7 @@ bool EventRing::enter(figment_event event) {
   const bool was_empty = write_ == read_;
   host_.trace(FIGMENT_TRACE_EVENT, write_, event.type, event.queue, event.value);
   ++write_;
-  if (was_empty) host_.interrupt(FIGMENT_VECTOR_EVENTS);
+  if (was_empty) interrupts_.raise(FIGMENT_VECTOR_EVENTS);
   return true;
 }
 
@@ -105,7 +108,7 @@ bool EventRing::set_size_lg2(uint32_t lg2) {
 bool EventRing::set_read_index(uint32_t read) {
   if (write_ - read > write_ - read_) return false;
   read_ = read;
-  if (read_ != write_) host_.interrupt(FIGMENT_VECTOR_EVENTS);
+  if (read_ != write_) interrupts_.raise(FIGMENT_VECTOR_EVENTS);
   return true;
 }
 
@@ -114,6 +117,70 @@ void EventRing::reset() {
   base_ = {};
   size_lg2_ = read_ = write_ = stalls_ = 0;
   broken_ = false;
+}
+
+void EventRing::Waiting::describe(Archive& archive) {
+  auto& [report, due, has_stalled] = *this;
+  FIGMENT_FIELDS(archive, report, due, has_stalled);
+}
+
+void EventRing::describe(Archive& archive) {
+  auto& [host, memory, interrupts, latency, owner, waiting, base, size_lg2, read, write, stalls,
+         broken] = *this;
+  FIGMENT_FIELDS(archive, base, size_lg2, read, write, stalls, broken);
+  archive.sequence("waiting", waiting, waiting.capacity());
+}
+
+void EventRing::check(uint32_t queues, uint32_t asids) const {
+  require(is_multiple(base_.value, kPageBytes) && base_.value < kBusEnd,
+          "the event ring is at bus address %#" PRIx64, base_.value);
+  require(size_lg2_ == 0 || (size_lg2_ >= FIGMENT_EVENT_SIZE_LG2_MIN &&
+                             size_lg2_ <= FIGMENT_EVENT_SIZE_LG2_MAX),
+          "the event ring has 2^%u entries", size_lg2_);
+  // While it is off, the indexes are those of the ring that was.
+  const uint32_t size = 1u << (size_lg2_ != 0 ? size_lg2_ : FIGMENT_EVENT_SIZE_LG2_MAX);
+  require(write_ - read_ <= size, "the event ring holds %u of %u entries", write_ - read_, size);
+  require(!broken_ || size_lg2_ != 0, "the event ring is off and does not answer");
+  for (size_t i = 0; i < waiting_.size(); ++i) {
+    const figment_event& event = waiting_[i].event;
+    const auto need = [&](bool condition, const char* what) {
+      require(condition, "report %zu %s", i, what);
+    };
+    need(event.seq == 0, "has a number before it is in the ring");
+    need(event.asid < asids, "is of an address space that does not exist");
+    switch (event.type) {
+      case FIGMENT_EVENT_FENCE:
+        need(event.queue < queues && (event.detail & ~FIGMENT_EVENT_FENCE_PRIVILEGED) == 0,
+             "is no report of a fence");
+        break;
+      case FIGMENT_EVENT_QUEUE_ERROR:
+        need(event.queue < queues && event.detail != FIGMENT_CODE_NONE &&
+                 known(static_cast<Code>(event.detail)),
+             "is no report of an error");
+        break;
+      case FIGMENT_EVENT_QUEUE_RESET:
+        need(event.queue < queues && event.detail == 0 && event.value == 0,
+             "is no report of a reset");
+        break;
+      case FIGMENT_EVENT_INVALIDATED:
+        need(event.queue == FIGMENT_EVENT_NO_QUEUE && event.detail == 0,
+             "is no report of an invalidation");
+        break;
+      default:
+        need(false, "has a type that there is not");
+    }
+    for (size_t before = 0; before < i; ++before) {
+      need(waiting_[before].event.queue != event.queue ||
+               waiting_[before].due_ns <= waiting_[i].due_ns,
+           "overtakes another of its source");
+    }
+  }
+}
+
+uint32_t EventRing::waiting(uint16_t queue, uint16_t type) const {
+  return static_cast<uint32_t>(std::ranges::count_if(waiting_, [&](const Waiting& report) {
+    return report.event.queue == queue && report.event.type == type;
+  }));
 }
 
 }  // namespace figment

@@ -4,8 +4,8 @@
 //
 // Nothing is lost. A report waits here, outside guest memory, until its latency
 // is over and the ring is on and has space. The number that can wait is bounded
-// because each source may have only so many under way: a queue one fence, one
-// error and one reset report, the invalidator FIGMENT_INVAL_DEPTH. Sources hold
+// because each source may have only so many under way: a queue one fence, two
+// error and one reset reports, the invalidator FIGMENT_INVAL_DEPTH. Sources hold
 // themselves to it; EventRing tells its Owner when a report has left.
 //
 // Reports of one source keep their order. Those of different sources may
@@ -14,6 +14,8 @@
 
 #include <vector>
 
+#include "archive.h"
+#include "interrupts.h"
 #include "memory.h"
 
 namespace figment {
@@ -31,8 +33,8 @@ class EventRing {
     ~Owner() = default;
   };
 
-  EventRing(const Host& host, Memory& memory, const figment_latency& latency, size_t capacity,
-            Owner& owner);
+  EventRing(const Host& host, Memory& memory, Interrupts& interrupts,
+            const figment_latency& latency, size_t capacity, Owner& owner);
   EventRing(const EventRing&) = delete;
   EventRing& operator=(const EventRing&) = delete;
 
@@ -56,11 +58,18 @@ class EventRing {
 
   void reset();
 
+  // State, archive.h. check() leaves it to others whether the sources have that much under way.
+  void describe(Archive& archive);
+  void check(uint32_t queues, uint32_t asids) const;
+  // Reports of that source and type that wait.
+  uint32_t waiting(uint16_t queue, uint16_t type) const;
+
  private:
   struct Waiting {
     figment_event event;
     Nanos due_ns = 0;
     bool stalled = false;
+    void describe(Archive& archive);
   };
 
   bool usable() const { return size_lg2_ != 0 && !broken_; }
@@ -70,6 +79,7 @@ class EventRing {
 
   const Host& host_;
   Memory& memory_;
+  Interrupts& interrupts_;
   const figment_latency latency_;
   Owner& owner_;
 

@@ -81,6 +81,10 @@ class Executor {
   virtual Want plan(const Packet& packet, const Progress& progress, const Pace& pace) const = 0;
   virtual Result<void> apply(const Packet& packet, Progress& progress, const Access& access,
                              Memory& memory, Nanos now) const;
+  // For streams: whether a packet, well formed, can have come there. Progress::reserved is 0.
+  virtual bool reachable(const Packet& packet, const Progress& progress) const = 0;
+  // An access may be shorter than planned, to a multiple of this; 0: never.
+  virtual uint64_t granule(const Packet&) const { return 0; }
   // plan() said sleep: note what the pause started with, once.
   virtual void begin_sleep(Progress&, Nanos /*until_ns*/) const {}
 
@@ -104,6 +108,11 @@ extern const Executor& kSpin;
 extern const Executor& kChase;
 
 // Helpers that several executors use.
+
+// A field that the packet never uses is 0.
+inline bool unused(uint64_t first, uint64_t second = 0, uint64_t third = 0) {
+  return (first | second | third) == 0;
+}
 
 // The one value of an access of 4 or 8 bytes.
 Result<uint64_t> load_value(const Extent& extent, Memory& memory);

@@ -41,7 +41,7 @@ class Host {
   }
   Nanos now() const { return host_.now(host_.opaque); }
 
-  // One draw of a latency. A fixed one takes nothing from the random source.
+  // One draw of a latency, or of any range. A fixed one takes nothing from the random source.
   Nanos draw(const figment_latency& latency) const {
     if (latency.min_ns == latency.max_ns) return latency.min_ns;
     const uint64_t span = latency.max_ns - latency.min_ns + 1;  // 0 stands for 2^64

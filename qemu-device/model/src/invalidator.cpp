@@ -2,6 +2,9 @@
 #include "invalidator.h"
 
 #include <algorithm>
+#include <cinttypes>
+
+#include "records.h"
 
 namespace figment {
 
@@ -92,6 +95,48 @@ void Invalidator::reset() {
   requests_ = {};
   first_ = last_ = accepted_ = dropped_ = acknowledged_ = 0;
   events_pending_ = 0;
+}
+
+void Invalidator::Request::describe(Archive& archive) {
+  auto& [kind, asid, first, last, event, engines_waited, due_ns] = *this;
+  FIGMENT_FIELDS(archive, kind, asid, first, last, event, engines_waited, due_ns);
+}
+
+void Invalidator::describe(Archive& archive) {
+  auto& [host, mmu, events, config, owner, requests, first, last, accepted, dropped, acknowledged,
+         events_pending] = *this;
+  FIGMENT_FIELDS(archive, first, last, accepted, dropped, acknowledged, events_pending);
+  // Those that are acknowledged mean nothing any more.
+  std::vector<Request> open;
+  if (!archive.loading()) {
+    for (uint64_t sequence = acknowledged; sequence != accepted;) open.push_back(request(++sequence));
+  }
+  archive.sequence("open", open, requests.size());
+  if (!archive.loading()) return;
+  require(accepted - acknowledged == open.size() && dropped - acknowledged <= open.size(),
+          "of invalidations %" PRIu64 " are accepted, %" PRIu64 " dropped, %" PRIu64
+          " acknowledged, but %zu are open", accepted,
+          dropped, acknowledged, open.size());
+  for (size_t i = 0; i < open.size(); ++i) request(acknowledged + 1 + i) = open[i];
+}
+
+void Invalidator::check(uint32_t reports, uint32_t in_flight) const {
+  uint32_t promised = 0;
+  for (uint64_t sequence = acknowledged_; sequence != accepted_;) {
+    const Request& open = request(++sequence);
+    promised += open.event;
+    const auto need = [&](bool condition, const char* what) {
+      require(condition, "invalidation %" PRIu64 " %s", sequence, what);
+    };
+    need(open.asid.value < config_.asids, "is of an address space that does not exist");
+    need(open.first <= open.last && open.last.value < kVaEnd, "is of no range of addresses");
+    const bool dropped = sequence - acknowledged_ <= dropped_ - acknowledged_;
+    need((open.engines_waited & ~(dropped ? in_flight : 0)) == 0,
+         "waits for an engine that has nothing in flight");
+  }
+  require(events_pending_ == promised + reports && events_pending_ <= FIGMENT_INVAL_DEPTH,
+          "%u invalidations are to be reported, but %u reports are counted", promised + reports,
+          events_pending_);
 }
 
 }  // namespace figment

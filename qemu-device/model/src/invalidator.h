@@ -10,6 +10,7 @@
 
 #include <array>
 
+#include "archive.h"
 #include "event_ring.h"
 #include "mmu.h"
 
@@ -54,8 +55,13 @@ class Invalidator {
 
   void reset();
 
+  // State, archive.h. `reports` are INVALIDATED events under way; `in_flight` as engines_in_flight().
+  void describe(Archive& archive);
+  void check(uint32_t reports, uint32_t in_flight) const;
+
  private:
   enum class Kind : uint8_t { range, asid, all };
+  friend constexpr bool known(Kind kind) { return kind <= Kind::all; }
   struct Request {
     Kind kind = Kind::all;
     Asid asid;
@@ -64,6 +70,7 @@ class Invalidator {
     bool event = false;
     uint32_t engines_waited = 0;  // with an access in flight that was translated before that
     Nanos due_ns = 0;
+    void describe(Archive& archive);
   };
 
   Request& request(uint64_t sequence) { return requests_[sequence % requests_.size()]; }

@@ -50,7 +50,8 @@ class Memory {
 
   enum class Copied : uint8_t { all, source_failed, target_failed };
   // As memmove() of the range; `backward` says which end goes first when it takes pieces.
-  Copied copy(Location to, Location from, uint64_t bytes, bool backward);
+  // `streaming`: part of a transfer that is larger than caches.
+  Copied copy(Location to, Location from, uint64_t bytes, bool backward, bool streaming);
   bool fill(Location to, uint64_t bytes, const Pattern& pattern);
 
   // Give every kept mapping back to the host.

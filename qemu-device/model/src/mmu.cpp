@@ -104,4 +104,19 @@ void Mmu::reset() {
   drop_all();
 }
 
+void Mmu::describe(Archive& archive) {
+  auto& [host, roots, tlb, walk_cache, walker] = *this;
+  archive.elements("roots", roots);
+  FIGMENT_FIELDS(archive, tlb, walk_cache);
+}
+
+void Mmu::check() const {
+  tlb_.check("tlb", [](uint64_t entry, unsigned shift) {
+    return (entry & FIGMENT_PTE_LEAF) && is_entry(entry, level_of(shift));
+  });
+  walk_cache_.check("walk_cache", [](uint64_t entry, unsigned shift) {
+    return !(entry & FIGMENT_PTE_LEAF) && is_entry(entry, level_of(shift));
+  });
+}
+
 }  // namespace figment

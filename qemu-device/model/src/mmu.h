@@ -12,6 +12,7 @@
 #include <array>
 #include <vector>
 
+#include "archive.h"
 #include "page_walker.h"
 #include "translation_cache.h"
 
@@ -34,6 +35,13 @@ struct Extent {
   bool backward = false;
   std::array<Piece, kPagesPerExtent> pieces;
 
+  // No access. Pieces beyond `count` mean nothing and stay.
+  void clear() {
+    va = {};
+    bytes = 0;
+    count = 0;
+    backward = false;
+  }
   bool overlaps(GpuVa first, GpuVa last) const {
     return bytes != 0 && va <= last && va.value + (bytes - 1) >= first.value;
   }
@@ -65,6 +73,10 @@ class Mmu {
   void drop_all();
   // Roots and caches as after power-on.
   void reset();
+
+  // State, archive.h.
+  void describe(Archive& archive);
+  void check() const;
 
  private:
   // The place of `va` and how far it is contiguous in its page, both ways.

@@ -8,8 +8,8 @@ namespace figment {
 
 namespace {
 
-// Reports that a queue may have under way: one fence, one error, one reset.
-constexpr size_t kReportsPerQueue = 3;
+// Reports that a queue may have under way: one fence, two errors, one reset.
+constexpr size_t kReportsPerQueue = 4;
 
 constexpr uint64_t to_field(uint64_t value, uint64_t mask) {
   return value << std::countr_zero(mask) & mask;
@@ -22,7 +22,8 @@ Model::Model(const figment_model_config& config, const figment_model_host& host)
       host_(host),
       memory_(host_),
       mmu_(host_, memory_, config_),
-      events_(host_, memory_, config_.event,
+      interrupts_(host_, config_.interrupt),
+      events_(host_, memory_, interrupts_, config_.event,
               config_.queues * kReportsPerQueue + FIGMENT_INVAL_DEPTH, *this),
       run_queue_(config_.queues),
       queues_(host_, memory_, events_, run_queue_, config_, *this),
@@ -205,7 +206,7 @@ uint64_t Model::configuration() const {
 
 uint32_t Model::status() const {
   const bool idle = !resetting_ && scheduler_.idle() && queues_.next_ns() == kNever &&
-                    !invalidator_.pending() && !events_.pending();
+                    !invalidator_.pending() && !events_.pending() && !interrupts_.pending();
   return (idle ? FIGMENT_STATUS_IDLE : 0) | (resetting_ ? FIGMENT_STATUS_RESETTING : 0);
 }
 
@@ -227,7 +228,7 @@ void Model::event_entered(uint16_t queue, uint16_t type) {
 void Model::raise_error(uint32_t bits) {
   const uint32_t risen = bits & ~error_;
   error_ |= bits;
-  if (risen != 0) host_.interrupt(FIGMENT_VECTOR_ERROR);
+  if (risen != 0) interrupts_.raise(FIGMENT_VECTOR_ERROR);
 }
 
 uint32_t Model::engines_using(Asid asid, GpuVa first, GpuVa last) const {
@@ -254,12 +255,13 @@ void Model::pump(Nanos now) {
   queues_.pump(now);
   invalidator_.pump(now);
   events_.pump(now);
+  interrupts_.pump(now);
 }
 
 Nanos Model::next_ns() const {
   if (resetting_) return scheduler_.next_drain_ns();
-  return std::min(
-      {scheduler_.next_ns(), queues_.next_ns(), invalidator_.next_ns(), events_.next_ns()});
+  return std::min({scheduler_.next_ns(), queues_.next_ns(), invalidator_.next_ns(),
+                   events_.next_ns(), interrupts_.next_ns()});
 }
 
 figment_model_progress Model::run(uint64_t steps) {
@@ -296,6 +298,7 @@ void Model::reset_parts() {
   run_queue_.clear();
   invalidator_.reset();
   events_.reset();
+  interrupts_.reset();
   mmu_.reset();
   scratch_ = 0;
   error_ = 0;

@@ -11,6 +11,7 @@
 #include "engine.h"
 #include "event_ring.h"
 #include "host.h"
+#include "interrupts.h"
 #include "invalidator.h"
 #include "memory.h"
 #include "mmu.h"
@@ -35,6 +36,11 @@ class Model final : EventRing::Owner, Queues::Owner, Invalidator::Owner, Engine:
   figment_model_progress run(uint64_t steps);
   // PCI reset: nothing is waited for.
   void reset();
+
+  // The whole state as a stream (snapshot.cpp). load() is for a model that nothing has been done
+  // with yet; when it throws, the model is good for reset() only.
+  std::vector<std::byte> save();
+  void load(std::span<const std::byte> stream);
 
  private:
   // Every call into the model gives mappings back when it ends.
@@ -68,10 +74,16 @@ class Model final : EventRing::Owner, Queues::Owner, Invalidator::Owner, Engine:
   Nanos next_ns() const;
   void reset_parts();
 
+  // snapshot.cpp
+  void describe(Archive& archive);
+  void frame(Archive& archive);
+  void check() const;
+
   const figment_model_config config_;
   const Host host_;
   Memory memory_;
   Mmu mmu_;
+  Interrupts interrupts_;
   EventRing events_;
   RunQueue run_queue_;
   Queues queues_;

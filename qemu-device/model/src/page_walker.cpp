@@ -27,6 +27,10 @@ uint64_t index_of(GpuVa va, unsigned level) {
 
 }  // namespace
 
+bool is_entry(uint64_t entry, unsigned level) {
+  return (entry & FIGMENT_PTE_VALID) && well_formed(entry, level);
+}
+
 Result<Leaf> PageWalker::walk(Asid asid, GpuVa va, uint64_t root, Nanos now) {
   Result<Table> table = start(asid, va, root, now);
   while (table) {

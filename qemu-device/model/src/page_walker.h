@@ -51,6 +51,14 @@ constexpr unsigned level_shift(unsigned level) {
   return FIGMENT_PAGE_LG2 + level * FIGMENT_PT_ENTRIES_LG2;
 }
 
+constexpr unsigned level_of(unsigned shift) {
+  return (shift - FIGMENT_PAGE_LG2) / FIGMENT_PT_ENTRIES_LG2;
+}
+static_assert(level_of(level_shift(FIGMENT_PT_LEVELS - 1)) == FIGMENT_PT_LEVELS - 1);
+
+// Valid, and well formed at its level.
+bool is_entry(uint64_t entry, unsigned level);
+
 // Where an entry (or root) points. PTE_VRAM and ROOT_VRAM are the same bit.
 static_assert(FIGMENT_PTE_VRAM == FIGMENT_ROOT_VRAM);
 static_assert(FIGMENT_PTE_ADDRESS == FIGMENT_ROOT_ADDRESS);

@@ -46,16 +46,33 @@ struct Queue {
 
   // Reports under way to the event ring.
   bool fence_pending = false;
-  bool error_pending = false;
   bool reset_pending = false;
+  // Two, when the queue was reset and started again and fails before the first is in the ring.
+  uint8_t errors_pending = 0;
   // Left its engine at a RELEASE, until fence_pending ends.
   bool held_by_fence = false;
 
   bool has_work() const { return !run.between_jobs() || read != visible; }
   // May be put on an engine.
   bool runnable() const {
-    return state == QueueState::ready && stop == Stop::none && !held_by_fence && !error_pending &&
-           !reset_pending && has_work();
+    return state == QueueState::ready && stop == Stop::none && !held_by_fence &&
+           errors_pending == 0 && !reset_pending && has_work();
+  }
+
+  // Where packets come from: the ring, or the buffer of the innermost INDIRECT.
+  bool has_privilege() const {
+    return run.depth == 0 ? privileged : run.frames[run.depth - 1].privileged != 0;
+  }
+  // The place `offset` bytes after the start of the next packet.
+  GpuVa source_at(uint64_t offset) const {
+    if (run.depth != 0) return GpuVa{run.frames[run.depth - 1].at} + offset;
+    return ring + ((read + offset) & (ring_bytes - 1));
+  }
+  // From there to the end.
+  uint64_t source_bytes() const {
+    if (run.depth == 0) return visible - read;
+    const Execution::Frame& frame = run.frames[run.depth - 1];
+    return frame.end - frame.at;
   }
 };
 

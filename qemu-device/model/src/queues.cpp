@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "packet_check.h"
+#include "records.h"
+
 namespace figment {
 
 Queues::Queues(const Host& host, Memory& memory, EventRing& events, RunQueue& run_queue,
@@ -129,7 +132,7 @@ void Queues::fail(Queue& queue, const Fault& fault, Nanos now) {
   set_state(queue, QueueState::error);
   // A descriptor that could not be read is not written either.
   if (fault.code != Code::descriptor) write_back(queue);
-  queue.error_pending = true;
+  ++queue.errors_pending;
   report(queue, FIGMENT_EVENT_QUEUE_ERROR, static_cast<uint32_t>(fault.code), fault.address, now);
 }
 
@@ -210,7 +213,7 @@ void Queues::event_entered(uint16_t id, uint16_t type, Nanos now) {
       queue.held_by_fence = false;
       break;
     case FIGMENT_EVENT_QUEUE_ERROR:
-      queue.error_pending = false;
+      --queue.errors_pending;
       break;
     case FIGMENT_EVENT_QUEUE_RESET:
       queue.reset_pending = false;
@@ -270,6 +273,83 @@ void Queues::reset() {
     queues_[id].id = static_cast<uint16_t>(id);
   }
   next_doorbell_ns_ = kNever;
+}
+
+void Queues::describe(Archive& archive) {
+  auto& [host, memory, events, run_queue, config, owner, queues, next_doorbell_ns] = *this;
+  archive.elements("queues", queues);
+  // Follows from the queues, and so do the engines that they are on: from the engines.
+  if (archive.loading()) find_next_doorbell();
+}
+
+void Queues::check() const {
+  for (uint32_t id = 0; id < queues_.size(); ++id) {
+    const Queue& queue = queues_[id];
+    require(queue.id == id, "queue %u says that it is queue %u", id, queue.id);
+    check_queue(queue);
+    const bool waits = queue.runnable() && queue.engine < 0;
+    require(run_queue_.contains(queue.id) == waits &&
+                (!waits || run_queue_.contains(queue.id, queue.priority)),
+            "queue %u is not in the line that it belongs into", id);
+  }
+}
+
+void Queues::check_queue(const Queue& queue) const {
+  const auto need = [&](bool condition, const char* what) {
+    require(condition, "queue %u: %s", queue.id, what);
+  };
+  const bool on_engine = queue.engine >= 0;
+  const bool stops = queue.stop != Queue::Stop::none;
+  switch (queue.state) {
+    case QueueState::off:
+    case QueueState::error:
+      need(!on_engine && !stops, "it is OFF or in ERROR, and still on an engine or stopping");
+      break;
+    case QueueState::ready:
+      need(!stops || (queue.stop == Queue::Stop::error && on_engine),
+           "it is READY and stops without an engine");
+      break;
+    case QueueState::stopping:
+      need(queue.stop == Queue::Stop::reset && (on_engine || queue.reset_pending),
+           "it is STOPPING, and nothing ends that");
+      break;
+  }
+  need(is_multiple(queue.descriptor.value, FIGMENT_DESCRIPTOR_BYTES) &&
+           queue.descriptor.value < kBusEnd,
+       "its descriptor has no address");
+  need((queue.error.code != Code::none) == (queue.state == QueueState::error),
+       "its code does not fit its state");
+  need(queue.stop != Queue::Stop::error || queue.stop_error.code != Code::none,
+       "it stops for an error that is none");
+  need(queue.asid.value < config_.asids && queue.priority < FIGMENT_PRIORITIES,
+       "it has an address space or a priority that there is not");
+
+  // A queue that was never started has no ring.
+  constexpr uint64_t kRingMin = 1ull << FIGMENT_RING_BYTES_LG2_MIN;
+  constexpr uint64_t kRingMax = 1ull << FIGMENT_RING_BYTES_LG2_MAX;
+  const bool has_ring = std::has_single_bit(queue.ring_bytes) && queue.ring_bytes >= kRingMin &&
+                        queue.ring_bytes <= kRingMax && is_multiple(queue.ring.value, kPageBytes) &&
+                        in_va_space(queue.ring.value, queue.ring_bytes);
+  const bool never_started = queue.ring_bytes == 0 && queue.state != QueueState::ready && !on_engine;
+  need(has_ring || never_started, "its ring is not in the address space");
+  need(is_multiple(queue.read | queue.visible | queue.announced, 8) &&
+           queue.announced - queue.read <= queue.ring_bytes &&
+           queue.visible - queue.read <= queue.announced - queue.read,
+       "its indexes are not in order");
+  need(queue.doorbell_due_ns == kNever || queue.state == QueueState::ready,
+       "a doorbell is under way, but it is not READY");
+
+  need(events_.waiting(queue.id, FIGMENT_EVENT_FENCE) == (queue.fence_pending ? 1u : 0u) &&
+           events_.waiting(queue.id, FIGMENT_EVENT_QUEUE_RESET) == (queue.reset_pending ? 1u : 0u) &&
+           events_.waiting(queue.id, FIGMENT_EVENT_QUEUE_ERROR) == queue.errors_pending &&
+           queue.errors_pending <= 2,
+       "its reports under way are not those that wait");
+  need(!on_engine || (queue.errors_pending == 0 && !queue.reset_pending),
+       "it is on an engine with a report of an error or a reset under way");
+  need(!queue.held_by_fence ||
+           (queue.fence_pending && queue.state == QueueState::ready && !on_engine),
+       "it waits for a report, but not as queues do");
+  if (queue.state == QueueState::ready || on_engine) check_execution(queue);
 }
 
 }  // namespace figment

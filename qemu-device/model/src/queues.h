@@ -4,13 +4,16 @@
 //
 // A queue that stops while an access of it is in flight keeps its engine until
 // the access has completed; only then is it OFF or in ERROR. Reports follow the
-// state, and a queue has at most one report of each kind under way: RELEASE
-// waits for its turn, a queue with an error or reset report under way does not
-// run, and a reset waits for the report of the one before it.
+// state. A queue has at most one fence and one reset report under way: RELEASE
+// waits for its turn, and a reset waits for the report of the one before it. It
+// has at most two error reports under way: with one of an error or a reset it
+// does not run, so only a START or a doorbell can make it fail again, and after
+// that only the reset that waits leads on.
 #pragma once
 
 #include <vector>
 
+#include "archive.h"
 #include "event_ring.h"
 #include "memory.h"
 #include "queue.h"
@@ -60,8 +63,13 @@ class Queues {
 
   void reset();
 
+  // State, archive.h. check() after the engines and the run queue are loaded.
+  void describe(Archive& archive);
+  void check() const;
+
  private:
   void start(Queue& queue, Nanos now);
+  void check_queue(const Queue& queue) const;
   Result<void> load_descriptor(Queue& queue);
   void stop(Queue& queue, Nanos now);
   void finish_reset(Queue& queue, Nanos now);

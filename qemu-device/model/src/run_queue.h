@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "archive.h"
 #include "units.h"
 
 namespace figment {
@@ -52,6 +53,26 @@ class RunQueue {
     (link.previous == kNone ? line.first : links_[link.previous].next) = link.next;
     (link.next == kNone ? line.last : links_[link.next].previous) = link.previous;
     links_[queue] = {};
+  }
+
+  // State, archive.h: the ids of each line in order.
+  void describe(Archive& archive) {
+    for (uint32_t priority = 0; priority < FIGMENT_PRIORITIES; ++priority) {
+      std::vector<uint16_t> line;
+      for (int32_t at = lines_[priority].first; at != kNone; at = links_[at].next) {
+        line.push_back(static_cast<uint16_t>(at));
+      }
+      archive.sequence("line", line, links_.size());
+      if (!archive.loading()) continue;
+      for (const uint16_t queue : line) {
+        require(queue < links_.size() && !contains(queue), "queue %u cannot wait in line", queue);
+        push(queue, priority);
+      }
+    }
+  }
+  // Whether it waits in the line of that priority.
+  bool contains(uint16_t queue, uint32_t priority) const {
+    return contains(queue) && links_[queue].priority == priority;
   }
 
   void clear() {

@@ -82,4 +82,15 @@ void Scheduler::reset() {
   enabled_ = false;
 }
 
+void Scheduler::describe(Archive& archive) {
+  auto& [run_queue, queues, engines, last, enabled] = *this;
+  FIGMENT_FIELDS(archive, last, enabled);
+  archive.elements("engines", engines);
+}
+
+void Scheduler::check() const {
+  require(last_ < engines_.size(), "engine %u had the last step, but does not exist", last_);
+  for (const auto& engine : engines_) engine->check();
+}
+
 }  // namespace figment

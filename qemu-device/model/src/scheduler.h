@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "archive.h"
 #include "engine.h"
 
 namespace figment {
@@ -43,6 +44,10 @@ class Scheduler {
   // When drain() can do something next.
   Nanos next_drain_ns() const;
   void reset();
+
+  // State, archive.h. When loading: after the queues.
+  void describe(Archive& archive);
+  void check() const;
 
  private:
   void assign(Nanos now);

@@ -110,4 +110,60 @@ void TranslationCache::drop_all() {
   shifts_seen_ = 0;
 }
 
+void TranslationCache::Used::describe(Archive& archive) {
+  auto& [entry, epoch, used, expires] = line;
+  FIGMENT_FIELDS(archive, index, tag, entry, epoch, used, expires);
+}
+
+void TranslationCache::describe(Archive& archive) {
+  auto& [retention_ns, shifts, epochs, sets, ways, tags, lines, uses, shifts_seen] = *this;
+  // The rest follows from the configuration; tags and lines that are free are 0.
+  FIGMENT_FIELDS(archive, uses, shifts_seen);
+  archive.elements("epochs", epochs);
+  std::vector<Used> used_lines;
+  for (size_t index = 0; index < tags.size(); ++index) {
+    if (tags[index] == 0) continue;
+    used_lines.push_back(
+        {.index = static_cast<uint32_t>(index), .tag = tags[index], .line = lines[index]});
+  }
+  archive.sequence("lines", used_lines, tags.size());
+  if (!archive.loading()) return;
+  std::ranges::fill(tags, 0);
+  std::ranges::fill(lines, Line{});
+  uint64_t free_from = 0;
+  for (const Used& used : used_lines) {
+    require(used.index >= free_from && used.index < tags.size() && used.tag != 0,
+            "a translation cache has a line at %u, which is no free place", used.index);
+    tags[used.index] = used.tag;
+    lines[used.index] = used.line;
+    free_from = uint64_t{used.index} + 1;
+  }
+}
+
+void TranslationCache::check(const char* name,
+                             bool (*is_sound)(uint64_t entry, unsigned shift)) const {
+  uint64_t possible = 0;
+  for (const unsigned shift : shifts_) possible |= 1ull << shift;
+  require((shifts_seen_ & ~possible) == 0, "%s has seen sizes that do not exist", name);
+  for (size_t index = 0; index < tags_.size(); ++index) {
+    const uint64_t tag = tags_[index];
+    if (tag == 0) continue;
+    const auto need = [&](bool condition, const char* what) {
+      require(condition, "%s: line %zu %s", name, index, what);
+    };
+    const Line& line = lines_[index];
+    const auto shift = static_cast<unsigned>(tag >> (kPrefixBits + kAsidBits) & 63);
+    const Asid asid{static_cast<uint32_t>(tag >> kPrefixBits & ((1u << kAsidBits) - 1))};
+    const uint64_t prefix = tag & ((1ull << kPrefixBits) - 1);
+    need((possible >> shift & 1) != 0 && asid.value < epochs_.size() &&
+             prefix < kVaEnd >> shift && tag == tag_of(asid, GpuVa{prefix << shift}, shift),
+         "is for an address that there is not");
+    need(lookup(tag) == index, "is not where its address is looked for");
+    need(is_sound(line.entry, shift), "has an entry that no walk accepts");
+    need(line.epoch <= epochs_[asid.value] && line.used <= uses_, "is from the future");
+    need(line.epoch != epochs_[asid.value] || (shifts_seen_ >> shift & 1) != 0,
+         "is valid, but of a size that is not known to be there");
+  }
+}
+
 }  // namespace figment

@@ -16,6 +16,7 @@
 #include <optional>
 #include <vector>
 
+#include "archive.h"
 #include "units.h"
 
 namespace figment {
@@ -35,6 +36,11 @@ class TranslationCache {
   void drop_asid(Asid asid) { ++epochs_[asid.value]; }
   void drop_all();
 
+  // State, archive.h: the lines in use, at their places, with their ages.
+  void describe(Archive& archive);
+  // `is_sound`: whether an entry may be in this cache. `name` is for the refusal.
+  void check(const char* name, bool (*is_sound)(uint64_t entry, unsigned shift)) const;
+
  private:
   // What a tag stands for; all of it is 0 where the tag is.
   struct Line {
@@ -42,6 +48,14 @@ class TranslationCache {
     uint64_t epoch = 0;
     uint64_t used = 0;
     Nanos expires = 0;
+  };
+
+  // A line in a stream.
+  struct Used {
+    uint32_t index = 0;
+    uint64_t tag = 0;
+    Line line;
+    void describe(Archive& archive);
   };
 
   static uint64_t tag_of(Asid asid, GpuVa va, unsigned shift);

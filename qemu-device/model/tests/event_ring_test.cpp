@@ -264,6 +264,93 @@ TEST_F(RandomEvents, keep_their_order_for_each_queue) {
   }
 }
 
+// A vector on its way (interrupt-ns).
+
+GpuOptions with_slow_interrupts() {
+  GpuOptions options = with_small_ring();
+  options.config.interrupt = {.min_ns = 500, .max_ns = 500};
+  return options;
+}
+
+class SlowInterrupts : public EventRing {
+ protected:
+  SlowInterrupts() : EventRing(with_slow_interrupts()) {}
+};
+
+TEST_F(SlowInterrupts, come_after_their_latency_and_are_not_idle_before) {
+  add(0).submit(fence(1));
+  EXPECT_EQ(gpu.run_now().next_ns, gpu.host.now_ns + 500);
+  EXPECT_EQ(gpu.read32(FIGMENT_REG_EVENT_WRITE), 1u);
+  EXPECT_EQ(interrupts(), 0u);
+  EXPECT_EQ(gpu.read32(FIGMENT_REG_STATUS) & FIGMENT_STATUS_IDLE, 0u);
+  gpu.advance(499);
+  gpu.run_now();
+  EXPECT_EQ(interrupts(), 0u);
+  gpu.advance(1);
+  gpu.run_now();
+  EXPECT_EQ(interrupts(), 1u);
+  EXPECT_NE(gpu.read32(FIGMENT_REG_STATUS) & FIGMENT_STATUS_IDLE, 0u);
+}
+
+TEST_F(SlowInterrupts, take_later_causes_along_and_are_not_lost) {
+  Ring& ring = add(0);
+  ring.submit(fence(1));
+  gpu.run_now();
+  EXPECT_EQ(gpu.events().size(), 1u);  // a driver that polls
+  gpu.advance(300);
+  ring.submit(fence(2));  // into an empty ring: a cause
+  gpu.run_now();
+  gpu.advance(200);
+  gpu.run_now();
+  EXPECT_EQ(interrupts(), 1u) << "one message, after both";
+  EXPECT_EQ(gpu.events().size(), 1u);
+  gpu.run_all();
+  EXPECT_EQ(interrupts(), 0u);
+  ring.submit(fence(3));
+  gpu.run_all();
+  EXPECT_EQ(interrupts(), 1u);
+}
+
+TEST_F(SlowInterrupts, do_not_come_after_a_reset) {
+  add(0).submit(fence(1));
+  gpu.run_now();
+  gpu.write32(FIGMENT_REG_RESET, FIGMENT_RESET_KEY);
+  gpu.run_all();
+  EXPECT_EQ(interrupts(), 0u);
+}
+
+// A queue that fails, is reset, and fails again while the ring is off has four reports under way: a
+// fence, two errors and a reset.
+TEST(Reports, of_queues_whose_second_error_comes_before_the_first_is_in_the_ring_all_arrive) {
+  GpuOptions options;
+  options.config.queues = FIGMENT_QUEUES_MAX;
+  options.event_lg2 = 12;
+  Gpu gpu(options);
+  gpu.write32(FIGMENT_REG_EVENT_SIZE_LG2, 0);
+  const uint64_t bad = gpu.allocate(kPage);
+  for (uint32_t q = 0; q < FIGMENT_QUEUES_MAX; ++q) {
+    Ring ring(gpu, q, {.va = 0x10'0000 + q * kPage});
+    ring.submit(fence(1));
+    gpu.run_all();
+    ring.push(nop());
+    gpu.doorbell(q, 4);  // the first error
+    gpu.command(q, FIGMENT_QUEUE_RESET);
+    gpu.write64(FIGMENT_REG_QUEUE(q) + FIGMENT_QUEUE_DESC, bad);
+    gpu.command(q, FIGMENT_QUEUE_START);  // the second
+    EXPECT_EQ(gpu.queue_state(q), FIGMENT_QUEUE_ERROR);
+  }
+  for (unsigned i = 0; i < FIGMENT_INVAL_DEPTH; ++i) gpu.invalidate_all(FIGMENT_INVAL_EVENT);
+  gpu.bring_up();
+  gpu.run_all();
+  ASSERT_EQ(gpu.read32(FIGMENT_REG_ID), FIGMENT_ID) << "the device does not answer any more";
+  std::array<unsigned, 7> counts{};
+  for (const figment_event& event : gpu.events()) ++counts.at(event.type);
+  EXPECT_EQ(counts[FIGMENT_EVENT_FENCE], FIGMENT_QUEUES_MAX);
+  EXPECT_EQ(counts[FIGMENT_EVENT_QUEUE_ERROR], 2 * FIGMENT_QUEUES_MAX);
+  EXPECT_EQ(counts[FIGMENT_EVENT_QUEUE_RESET], FIGMENT_QUEUES_MAX);
+  EXPECT_EQ(counts[FIGMENT_EVENT_INVALIDATED], FIGMENT_INVAL_DEPTH);
+}
+
 }  // namespace
 
 }  // namespace figment::test

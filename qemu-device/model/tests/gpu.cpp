@@ -58,12 +58,39 @@ Gpu::Gpu(const GpuOptions& options)
       config(options.config),
       api_(figment_model_api(FIGMENT_MODEL_ABI)),
       event_lg2_(options.event_lg2) {
+  create_model();
+  event_base_ = allocate(FIGMENT_EVENT_BYTES << event_lg2_);
+  bring_up();
+}
+
+void Gpu::create_model() {
   char error[200] = "";
   const figment_model_host interface = host.interface();
   model_.reset(api_->create(&config, &interface, error, sizeof(error)));
   if (!model_) throw std::runtime_error(error);
-  event_base_ = allocate(FIGMENT_EVENT_BYTES << event_lg2_);
-  bring_up();
+}
+
+std::vector<std::byte> Gpu::save() {
+  std::vector<std::byte> stream(api_->save(model_.get(), nullptr, 0));
+  EXPECT_EQ(api_->save(model_.get(), stream.data(), stream.size()), stream.size());
+  check_host();
+  return stream;
+}
+
+std::string Gpu::load(std::span<const std::byte> stream) {
+  char error[300] = "";
+  const bool loaded =
+      api_->load(model_.get(), stream.data(), stream.size(), error, sizeof(error));
+  check_host();
+  EXPECT_EQ(loaded, error[0] == '\0') << error;
+  return error;
+}
+
+void Gpu::replace_model() {
+  const std::vector<std::byte> stream = save();
+  create_model();
+  const std::string trouble = load(stream);
+  if (!trouble.empty()) ADD_FAILURE() << "its own state is refused: " << trouble;
 }
 
 void Gpu::check_host() {

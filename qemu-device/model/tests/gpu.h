@@ -77,6 +77,13 @@ class Gpu {
   // Back to power-on, by PCI reset.
   void pci_reset();
 
+  // Saves the state of the model; empty when it has failed.
+  std::vector<std::byte> save();
+  // Why the stream is refused; "" when it is not.
+  std::string load(std::span<const std::byte> stream);
+  // A new model takes the place and the state of the one that is there.
+  void replace_model();
+
   // Guest memory.
   uint64_t allocate(uint64_t bytes, uint64_t alignment = kPage);
 
@@ -113,6 +120,7 @@ class Gpu {
 
  private:
   void check_host();
+  void create_model();
   uint64_t allocate_table();
   uint64_t table_load(uint64_t entry, uint64_t index);
   void table_store(uint64_t entry, uint64_t index, uint64_t value);

@@ -75,6 +75,12 @@ TEST(Interface, refuses_what_is_out_of_range_and_says_what_is_allowed) {
             "step_bytes is 63, but must be from 64 to 1048576");
   EXPECT_EQ(refusal([](C& c) { c.access = {.min_ns = 2, .max_ns = 1}; }),
             "latency access is 2..1 ns, but its minimum must not exceed its maximum");
+  EXPECT_EQ(refusal([](C& c) { c.interrupt = {.min_ns = 2, .max_ns = 1}; }),
+            "latency interrupt is 2..1 ns, but its minimum must not exceed its maximum");
+  EXPECT_EQ(refusal([](C& c) { c.step_bytes_min = 63; }),
+            "step_bytes_min is 63, but must be 0, or from 64 to 65536");
+  EXPECT_EQ(refusal([](C& c) { c.step_bytes_min = c.step_bytes + 1; }),
+            "step_bytes_min is 65537, but must be 0, or from 64 to 65536");
 }
 
 TEST(Interface, refuses_what_is_not_there_yet) {

@@ -82,6 +82,27 @@ INSTANTIATE_TEST_SUITE_P(, CopyOverlap,
                                            Overlap{24 * kPage, 24 * kPage + 1},
                                            Overlap{24 * kPage, 24 * kPage}));
 
+// Large enough to go past the caches: other code, the same bytes.
+class CopyLarge : public OneQueue, public ::testing::WithParamInterface<int64_t> {};
+
+TEST_P(CopyLarge, is_memmove) {
+  constexpr uint64_t kVa = 0x20'0000'0000, kBytes = (5u << 20) + 77, kFrom = (1u << 20) + 3;
+  constexpr uint64_t kArea = 12u << 20;
+  const uint64_t bus = gpu.map_new(kAsid, kVa, kArea);
+  const std::span area(gpu.host.memory(bus, kArea), kArea);
+  std::mt19937 random(1);
+  std::ranges::generate(area, [&] { return static_cast<std::byte>(random()); });
+  std::vector<std::byte> expected(area.begin(), area.end());
+  const uint64_t to = kFrom + static_cast<uint64_t>(GetParam());
+  std::memmove(&expected[to], &expected[kFrom], kBytes);
+  run_ok(copy(kVa + to, kVa + kFrom, kBytes));
+  EXPECT_TRUE(std::ranges::equal(area, expected));
+}
+
+INSTANTIATE_TEST_SUITE_P(, CopyLarge,
+                         ::testing::Values(1, -1, 63, -64, 4096 + 5, -(1 << 20), 5 << 20,
+                                           (5 << 20) + 77, (5 << 20) + 4099));
+
 TEST_F(Packets, copy_between_scattered_pages_in_both_memories) {
   // Every second page in VRAM, and backwards in memory.
   const uint64_t va = 0x20'0000'0000;

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FIGMENT_MODEL_ABI 1u
+#define FIGMENT_MODEL_ABI 2u
 
 /* "Never": run() has nothing to do until the guest does something. */
 #define FIGMENT_MODEL_NEVER UINT64_MAX
@@ -64,7 +64,7 @@ struct figment_model_host {
 	/* Device time in nanoseconds: never goes back. */
 	uint64_t (*now)(void *opaque);
 
-	/* 64 random bits, seeded by the host: drawn for latencies only. */
+	/* 64 random bits, seeded by the host: drawn for latencies and step sizes only. */
 	uint64_t (*random)(void *opaque);
 
 	/*
@@ -134,6 +134,11 @@ struct figment_model_config {
 	uint64_t retention_ns;
 
 	uint32_t step_bytes; /* at most this much data in one small step; 64..1 MiB */
+	/*
+	 * Each step may move a number of bytes that is drawn from
+	 * [step_bytes_min, step_bytes]; 0: always step_bytes.
+	 */
+	uint32_t step_bytes_min; /* 0, or 64..step_bytes */
 	uint64_t bytes_per_us; /* data rate of an engine; 0: as fast as the host */
 	uint64_t timeslice_ns; /* for descriptors with 0; 0: until nothing is to do */
 	uint64_t poll_ns; /* between two looks of WAIT */
@@ -142,6 +147,7 @@ struct figment_model_config {
 	struct figment_latency invalidate; /* command to acknowledgement */
 	struct figment_latency access; /* translation to the access that uses it */
 	struct figment_latency event; /* event to ring entry */
+	struct figment_latency interrupt; /* cause to interrupt() */
 };
 
 /* What run() says. */
@@ -184,6 +190,26 @@ struct figment_model_api {
 
 	/* PCI reset (FLR, bus, power): everything but VRAM content, at once. */
 	void (*reset)(struct figment_model *model);
+
+	/*
+	 * The whole state, but what struct figment_model_host gives (time, VRAM,
+	 * randomness): a stream of bytes that describes itself. Writes it to
+	 * `to` if `bytes` is enough, and returns its size in any case. 0: the
+	 * model has failed (an internal error) and has no state.
+	 */
+	size_t (*save)(struct figment_model *model, void *to, size_t bytes);
+	/*
+	 * Take the state from a stream of save(), of this model or of another
+	 * one with the same engines, queues, asids, va_bits, preempt, faults,
+	 * tlb_entries, walk_cache_entries and VRAM size. What is left of the
+	 * config may differ, and is used for all that comes.
+	 *
+	 * The stream may come from anybody. False when it cannot be the state of
+	 * such a model: then `error` (of `error_bytes`) says why, and the model
+	 * is as after reset(). Calls no function of the host but trace.
+	 */
+	bool (*load)(struct figment_model *model, const void *from, size_t bytes,
+		     char *error, size_t error_bytes);
 
 	/* Name and printf-like argument names of a trace point, for logs. */
 	const char *(*trace_name)(unsigned int event);

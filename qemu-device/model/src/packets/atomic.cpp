@@ -51,6 +51,11 @@ class Atomic final : public Executor {
     return {};
   }
 
+  bool reachable(const Packet& packet, const Progress& p) const override {
+    if (p.stage == 0 && p.value != 0) return false;
+    return p.stage <= (returns(packet) ? 2 : 1) && unused(p.done, p.until_ns);
+  }
+
   static bool returns(const Packet& packet) {
     return (packet.flags() & FIGMENT_ATOMIC_RETURN) != 0;
   }

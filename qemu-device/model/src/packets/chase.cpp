@@ -41,6 +41,14 @@ class Chase final : public Executor {
     return {};
   }
 
+  bool reachable(const Packet& packet, const Progress& p) const override {
+    const auto operands = packet.as<figment_packet_chase>();
+    if (p.done > operands.count || !is_pointer(p.value) || p.until_ns != 0) return false;
+    if (p.done == 0 && p.value != 0) return false;
+    const bool ended = p.done == operands.count || pointer_of(operands, p) == 0;
+    return p.stage == 0 || (p.stage == 1 && ended && operands.result != 0);
+  }
+
   static bool is_pointer(uint64_t value) { return check_value(value, 8) == Code::none; }
   static uint64_t pointer_of(const figment_packet_chase& operands, const Progress& progress) {
     return progress.done == 0 ? operands.address : progress.value;

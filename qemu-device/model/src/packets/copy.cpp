@@ -11,6 +11,9 @@ namespace figment {
 
 namespace {
 
+// From here on source and destination do not stay in a core's caches from one packet to the next.
+constexpr uint64_t kStreamingBytes = 4u << 20;
+
 class Copy final : public Executor {
   uint32_t qwords() const override { return sizeof(figment_packet_copy) / 8; }
 
@@ -38,13 +41,16 @@ class Copy final : public Executor {
 
   Result<void> apply(const Packet& packet, Progress& progress, const Access& access, Memory& memory,
                      Nanos) const override {
-    const bool backward = is_backward(packet.as<figment_packet_copy>());
+    const auto operands = packet.as<figment_packet_copy>();
+    const bool backward = is_backward(operands);
+    const bool streaming = operands.bytes >= kStreamingBytes;
     Cursor source(access.read);
     Cursor target(access.write);
     uint64_t rest = std::min(access.read.bytes, access.write.bytes);
     while (rest != 0) {
       const uint64_t bytes = std::min({rest, source.rest(), target.rest()});
-      switch (memory.copy(target.take(bytes), source.take(bytes), bytes, backward)) {
+      switch (memory.copy(target.take(bytes), source.take(bytes), bytes, backward,
+                          streaming)) {
         case Memory::Copied::all:
           break;
         case Memory::Copied::source_failed:
@@ -57,6 +63,13 @@ class Copy final : public Executor {
     }
     return {};
   }
+
+  bool reachable(const Packet& packet, const Progress& p) const override {
+    return p.stage == 0 && unused(p.value, p.until_ns) &&
+           p.done <= packet.as<figment_packet_copy>().bytes;
+  }
+
+  uint64_t granule(const Packet&) const override { return 1; }
 
   static bool is_backward(const figment_packet_copy& operands) {
     return operands.destination > operands.source &&

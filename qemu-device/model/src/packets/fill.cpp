@@ -47,6 +47,14 @@ class Fill final : public Executor {
     return {};
   }
 
+  bool reachable(const Packet& packet, const Progress& p) const override {
+    return p.stage == 0 && unused(p.value, p.until_ns) &&
+           p.done <= packet.as<figment_packet_fill>().bytes &&
+           is_multiple(p.done, element_bytes(packet));
+  }
+
+  uint64_t granule(const Packet& packet) const override { return element_bytes(packet); }
+
   static unsigned element_bytes(const Packet& packet) {
     return 1u << field(packet.flags(), FIGMENT_FILL_ELEMENT_LG2);
   }

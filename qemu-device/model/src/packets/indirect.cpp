@@ -25,6 +25,10 @@ class Indirect final : public Executor {
     const auto operands = packet.as<figment_packet_indirect>();
     return {.kind = Want::Kind::call, .read = {operands.address}, .read_bytes = operands.bytes};
   }
+
+  bool reachable(const Packet&, const Progress& p) const override {
+    return p.stage == 0 && unused(p.done, p.value, p.until_ns);
+  }
 };
 
 constexpr Indirect kObject;

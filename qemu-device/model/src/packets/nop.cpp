@@ -14,6 +14,10 @@ class Nop final : public Executor {
   }
 
   Want plan(const Packet&, const Progress&, const Pace&) const override { return {}; }
+
+  bool reachable(const Packet&, const Progress& p) const override {
+    return p.stage == 0 && unused(p.done, p.value, p.until_ns);
+  }
 };
 
 constexpr Nop kObject;

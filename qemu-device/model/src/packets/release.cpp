@@ -38,6 +38,10 @@ class Release final : public Executor {
     return store_value(access.write, memory, packet.as<figment_packet_release>().value);
   }
 
+  bool reachable(const Packet& packet, const Progress& p) const override {
+    return p.stage <= (writes(packet) ? 1 : 0) && unused(p.done, p.value, p.until_ns);
+  }
+
   static bool writes(const Packet& packet) { return (packet.flags() & FIGMENT_RELEASE_WRITE) != 0; }
   static unsigned width(const Packet& packet) {
     return packet.flags() & FIGMENT_RELEASE_64 ? 8 : 4;

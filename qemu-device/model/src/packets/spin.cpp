@@ -24,6 +24,11 @@ class Spin final : public Executor {
     progress.stage = 1;
     progress.until_ns = until_ns;
   }
+
+  bool reachable(const Packet&, const Progress& p) const override {
+    if (p.stage == 0 && p.until_ns != 0) return false;
+    return p.stage <= 1 && unused(p.done, p.value);
+  }
 };
 
 constexpr Spin kObject;

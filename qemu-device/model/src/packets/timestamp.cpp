@@ -25,6 +25,10 @@ class Timestamp final : public Executor {
     progress.stage = 1;
     return store_value(access.write, memory, now);
   }
+
+  bool reachable(const Packet&, const Progress& p) const override {
+    return p.stage <= 1 && unused(p.done, p.value, p.until_ns);
+  }
 };
 
 constexpr Timestamp kObject;

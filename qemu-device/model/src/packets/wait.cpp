@@ -37,6 +37,11 @@ class Wait final : public Executor {
     return {};
   }
 
+  bool reachable(const Packet&, const Progress& p) const override {
+    if (p.stage == 0 && p.until_ns != 0) return false;
+    return p.stage <= 2 && unused(p.done, p.value);
+  }
+
   static unsigned width(const Packet& packet) { return packet.flags() & FIGMENT_WAIT_64 ? 8 : 4; }
   static bool holds(const Packet& packet, uint64_t value, uint64_t reference) {
     switch (field(packet.flags(), FIGMENT_WAIT_COMPARE)) {

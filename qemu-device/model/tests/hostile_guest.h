@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+// A guest that does anything: random register writes, doorbells, descriptors,
+// packets and page tables, over and over, from a seed. And what must hold after
+// it: a reset makes a device that works.
+#pragma once
+
+#include <cstdlib>
+#include <random>
+
+#include "gpu.h"
+
+namespace figment::test {
+
+inline uint64_t from_environment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 0) : otherwise;
+}
+
+class Hostile {
+ public:
+  explicit Hostile(uint64_t seed) : random_(seed) {}
+
+  GpuOptions options() {
+    GpuOptions options;
+    options.host.ram_bytes = 4 << 20;
+    options.host.vram_bytes = 1 << 20;
+    options.host.seed = random_();
+    options.host.map_bytes_max = one_in(3) ? 1 + below(10'000) : UINT64_MAX;
+    options.event_lg2 = FIGMENT_EVENT_SIZE_LG2_MIN;
+    options.config.engines = 1 + static_cast<uint32_t>(below(4));
+    options.config.queues = 8;
+    options.config.asids = 4;
+    options.config.tlb_entries = 16 << below(5);
+    options.config.walk_cache_entries = static_cast<uint32_t>(below(3) * 50);
+    options.config.retention_ns = one_in(2) ? FIGMENT_MODEL_NEVER : below(100'000);
+    options.config.step_bytes = 64 + static_cast<uint32_t>(below(70'000));
+    for (figment_latency* latency : {&options.config.doorbell, &options.config.invalidate,
+                                     &options.config.access, &options.config.event}) {
+      if (one_in(2)) latency->max_ns = below(20'000);
+    }
+    return options;
+  }
+
+  // Something to destroy: all address spaces map kWorkPages at 0, some of them oddly.
+  void prepare(Gpu& gpu) {
+    work_ = gpu.allocate(kWorkPages * kPage);
+    for (uint32_t asid = 0; asid < 4; ++asid) {
+      gpu.map(asid, 0, work_, kWorkPages * kPage);
+      roots_[asid] = gpu.read64(FIGMENT_REG_ASID_ROOT(asid));
+      for (int i = 0; i < 8; ++i) gpu.set_pte(asid, below(kWorkPages) * kPage, 0, entry(gpu));
+    }
+    for (uint64_t page = 0; page < kWorkPages; ++page) packets(gpu, work_ + page * kPage);
+  }
+
+  void round(Gpu& gpu) {
+    switch (below(10)) {
+      case 0:
+        gpu.write(offset(), value(), 1u << below(4));
+        break;
+      case 1:
+        (void)gpu.read(offset(), 1u << below(4));
+        break;
+      case 2: {
+        const uint64_t where = one_in(4) ? value() : below(9) * FIGMENT_DOORBELL_BYTES;
+        gpu.doorbell(where, one_in(3) ? value() : below(600) * 8, one_in(9) ? 4 : 8);
+        break;
+      }
+      case 3:
+        scribble(gpu);
+        break;
+      case 4:
+        descriptor(gpu);
+        break;
+      case 5:
+        gpu.command(static_cast<uint32_t>(below(8)), static_cast<uint32_t>(below(8)));
+        break;
+      case 6:
+        gpu.write64(FIGMENT_REG_ASID_ROOT(below(4)), one_in(10) ? entry(gpu) : roots_[below(4)]);
+        break;
+      case 7:
+        gpu.advance(below(30'000));
+        break;
+      case 8:
+        if (one_in(3)) gpu.write64(FIGMENT_REG_INVAL_COMMAND, below(1 << 20));
+        if (one_in(5)) gpu.bring_up();
+        if (one_in(40)) gpu.write32(FIGMENT_REG_RESET, FIGMENT_RESET_KEY);
+        break;
+      case 9:
+        (void)gpu.events();
+        break;
+    }
+    const figment_model_progress progress = gpu.run_steps(below(200));
+    EXPECT_LE(progress.steps, 200u);
+  }
+
+  bool one_in(uint64_t n) { return below(n) == 0; }
+  uint64_t below(uint64_t n) { return random_() % n; }
+
+  // Numbers that matter: small, close to limits, or anything.
+  uint64_t value() {
+    switch (below(6)) {
+      case 0:
+        return below(8);
+      case 1:
+        return 1ull << below(64);
+      case 2:
+        return (1ull << below(64)) - 8;
+      case 3:
+        return below(1 << 16) * 8;
+      case 4:
+        return ~below(4096);
+      default:
+        return random_();
+    }
+  }
+
+ private:
+  uint64_t offset() {
+    switch (below(4)) {
+      case 0:
+        return below(0x400) & ~3ull;
+      case 1:
+        return FIGMENT_REG_QUEUE(below(8)) + below(0x40);
+      case 2:
+        return below(FIGMENT_REGISTERS_BYTES);
+      default:
+        return value();
+    }
+  }
+
+  uint64_t bus(Gpu& gpu) {
+    if (!one_in(6)) return work_ + below(kWorkPages) * kPage;
+    return one_in(8) ? FakeHost::kDeviceBase + below(16) * kPage
+                     : FakeHost::kRamBase + below(gpu.host.ram.size() / kPage) * kPage;
+  }
+
+  // An entry that is mostly right: then it leads somewhere.
+  uint64_t entry(Gpu& gpu) {
+    uint64_t entry = bus(gpu) | FIGMENT_PTE_VALID;
+    if (one_in(3)) entry |= FIGMENT_PTE_LEAF | FIGMENT_PTE_WRITE;
+    if (one_in(6)) entry = below(300) * kPage | FIGMENT_PTE_VALID | FIGMENT_PTE_VRAM;
+    if (one_in(6)) entry ^= 1ull << below(64);
+    return entry;
+  }
+
+  // Addresses that often meet: the low pages, where tables of any kind lead.
+  uint64_t address() { return one_in(20) ? value() : below(kWorkPages * kPage / 8) * 8; }
+
+  // Its length, or what it would be.
+  uint64_t packet(Gpu& gpu, uint64_t at) {
+    static constexpr uint8_t kQwords[] = {1, 3, 4, 4, 5, 4, 3, 2, 2, 4};
+    static constexpr uint8_t kFlags[] = {0, 0, 7, 0, 5, 11, 5, 0, 0, 0};
+    const uint64_t opcode = below(one_in(40) ? 256 : 10);
+    const uint64_t qwords = opcode < 10 && !one_in(40) ? kQwords[opcode] : below(70'000);
+    const uint64_t flags = one_in(40) || opcode >= 10 ? value() : below(16) & kFlags[opcode];
+    store(gpu, at, FIGMENT_PACKET(opcode, qwords & 0xffff, flags & 0xffffffff));
+    const bool small = opcode == FIGMENT_OP_ATOMIC || opcode == FIGMENT_OP_SPIN;
+    for (uint64_t i = 1; i < 5; ++i) {
+      const uint64_t operand = i == 2 ? below(1 << 16) * 8 : small && i > 2 ? 0 : address();
+      store(gpu, at + i * 8, one_in(20) ? value() : operand);
+    }
+    // A release without a store has no address; a wait mostly holds at once.
+    if (opcode == FIGMENT_OP_RELEASE && !(flags & FIGMENT_RELEASE_WRITE)) store(gpu, at + 8, 0);
+    if (opcode == FIGMENT_OP_WAIT && !one_in(8)) store(gpu, at + 24, 0);
+    return opcode < 10 ? kQwords[opcode] * 8u : 8;
+  }
+
+  void packets(Gpu& gpu, uint64_t page) {
+    for (uint64_t i = 0; i + 40 <= kPage;) i += packet(gpu, page + i);
+  }
+
+  void store(Gpu& gpu, uint64_t bus, uint64_t word) {
+    if (gpu.host.memory(bus, 8)) gpu.host.store<uint64_t>(bus, word);
+  }
+
+  // A page of packets, of page-table entries, or of nonsense; some of it in VRAM.
+  void scribble(Gpu& gpu) {
+    const uint64_t at = bus(gpu);
+    switch (below(8)) {
+      default:
+        packets(gpu, at);
+        break;
+      case 1:
+        for (uint64_t i = 0; i < kPage; i += 8) store(gpu, at + i, entry(gpu));
+        break;
+      case 2:
+        for (uint64_t i = 0; i < kPage; i += 8) {
+          store(gpu, at + i, value());
+          std::memcpy(&gpu.host.vram[below(gpu.host.vram.size() / 8) * 8], &i, 8);
+        }
+        break;
+    }
+  }
+
+  void descriptor(Gpu& gpu) {
+    const auto q = static_cast<uint32_t>(below(8));
+    if (!one_in(4)) {
+      gpu.command(q, FIGMENT_QUEUE_RESET);
+      if (one_in(2)) gpu.run_all(50'000, 200);
+    }
+    figment_descriptor d{};
+    d.ring_address = one_in(20) ? value() : below(64) * kPage;
+    d.ring_bytes_lg2 = one_in(20) ? static_cast<uint32_t>(value())
+                                  : FIGMENT_RING_BYTES_LG2_MIN + static_cast<uint32_t>(below(4));
+    d.asid = static_cast<uint32_t>(below(one_in(20) ? 8 : 4));
+    d.priority = static_cast<uint32_t>(below(one_in(20) ? 8 : 4));
+    d.flags = static_cast<uint32_t>(below(one_in(20) ? 8 : 2));
+    d.timeslice_ns = below(5000);
+    d.read = one_in(4) ? value() & ~7ull : 0;
+    d.write = d.read + (one_in(20) ? value() : below(513) * 8);
+    const uint64_t at = bus(gpu) + below(16) * 256;
+    if (gpu.host.memory(at, sizeof(d))) gpu.host.store(at, d);
+    gpu.write64(FIGMENT_REG_QUEUE(q) + FIGMENT_QUEUE_DESC, at);
+    gpu.command(q, FIGMENT_QUEUE_START);
+  }
+
+  static constexpr uint64_t kWorkPages = 256;
+  uint64_t work_ = 0;
+  uint64_t roots_[4] = {};
+  std::mt19937_64 random_;
+};
+
+// From reset, with fresh tables: a job on every queue.
+inline void expect_works(Gpu& gpu) {
+  gpu.bring_up();
+  // Its own corner at the end of RAM; what the guest left elsewhere does not matter.
+  uint64_t free = FakeHost::kRamBase + gpu.host.ram.size();
+  const auto page = [&] {
+    free -= kPage;
+    std::memset(gpu.host.memory(free, kPage), 0, kPage);
+    return free;
+  };
+  const uint64_t leaf = FIGMENT_PTE_VALID | FIGMENT_PTE_LEAF | FIGMENT_PTE_WRITE;
+  const uint64_t ring = page(), result = page(), level0 = page();
+  gpu.host.store<uint64_t>(level0, ring | leaf);
+  gpu.host.store<uint64_t>(level0 + 8, result | leaf);
+  uint64_t table = level0;
+  for (int level = 1; level < 4; ++level) {
+    const uint64_t above = page();
+    gpu.host.store<uint64_t>(above, table | FIGMENT_PTE_VALID);
+    table = above;
+  }
+  gpu.write64(FIGMENT_REG_ASID_ROOT(3), table | FIGMENT_ROOT_VALID);
+  for (uint32_t q = 0; q < gpu.config.queues; ++q) {
+    figment_descriptor d{};
+    d.ring_bytes_lg2 = 12;
+    d.asid = 3;
+    const uint64_t at = page();
+    gpu.host.store(at, d);
+    const Words job =
+        release(FIGMENT_RELEASE_WRITE | FIGMENT_RELEASE_EVENT, kPage + q * 8, q + 1000);
+    for (size_t i = 0; i < job.size(); ++i) gpu.host.store<uint64_t>(ring + i * 8, job[i]);
+    gpu.write64(FIGMENT_REG_QUEUE(q) + FIGMENT_QUEUE_DESC, at);
+    gpu.command(q, FIGMENT_QUEUE_START);
+    gpu.doorbell(q, 24);
+    gpu.run_all();
+    ASSERT_EQ(gpu.queue_state(q), FIGMENT_QUEUE_READY) << "code " << gpu.queue_code(q);
+    ASSERT_EQ(gpu.host.load<uint32_t>(result + q * 8), q + 1000);
+  }
+  const auto events = gpu.events();
+  ASSERT_EQ(events.size(), gpu.config.queues);
+  ASSERT_NE(gpu.read32(FIGMENT_REG_STATUS) & FIGMENT_STATUS_IDLE, 0u);
+}
+
+}  // namespace figment::test
