@@ -40,13 +40,10 @@ Words deterministic_machine_args(const Guest& guest) {
   if (!machine.memory.empty()) {
     append(args, {"-object", "memory-backend-file,id=ram,mem-path=" + escaped(machine.memory) +
                                  ",size=" + std::to_string(guest.memory_mib) + "M," +
-                                 (machine.save ? "share=on" : "share=off,readonly=on,rom=off"),
-                  // Memory in files is not in the stream; a restored machine has no network to
-                  // announce itself to, which would need timers of the host's clock.
-                  "-global", "migration.x-ignore-shared=on",
-                  "-global", "migration.announce-rounds=0"});
+                                 (machine.save ? "share=on" : "share=off,readonly=on,rom=off")});
   }
-  if (!machine.state.empty()) append(args, {"-incoming", "file:" + machine.state.string()});
+  // Its monitor is told what to restore.
+  if (!machine.state.empty()) append(args, {"-incoming", "defer"});
   if (machine.monitor_fd >= 0) {
     append(args, {"-chardev", "socket,id=monitor,fd=" + std::to_string(machine.monitor_fd),
                   "-mon", "chardev=monitor,mode=control"});

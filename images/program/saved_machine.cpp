@@ -10,7 +10,6 @@
 #include <iostream>
 
 #include "deterministic.h"
-#include "qmp.h"
 
 namespace figment::host {
 
@@ -88,6 +87,13 @@ void wait_until_paused(Qmp& qmp) {
   }
 }
 
+// Memory in files is not in the stream.
+void leave_memory_out(Qmp& qmp) {
+  qmp.execute("migrate-set-capabilities",
+              {{"capabilities",
+                nlohmann::json::array({{{"capability", "x-ignore-shared"}, {"state", true}}})}});
+}
+
 void boot_and_save(Guest guest, const SessionOptions& session, const fs::path& into) {
   SocketPair agent, monitor;
   Deterministic& machine = *guest.deterministic;
@@ -114,6 +120,7 @@ void boot_and_save(Guest guest, const SessionOptions& session, const fs::path& i
   // Not before: a command to the monitor while the machine runs could disturb its turns.
   Qmp qmp(std::move(monitor.ours));
   wait_until_paused(qmp);
+  leave_memory_out(qmp);
   save_machine(qmp, into / "state");
   qmp.execute("quit");
   qemu.wait(Clock::now() + std::chrono::minutes(1));
@@ -143,6 +150,23 @@ SavedMachine saved_machine(const Workshop& workshop, const Prepared& prepared,
   boot_and_save(boot.guest, boot.session, partial);
   fs::rename(partial, entry);
   return saved;
+}
+
+void restore_state(Qmp& qmp, const fs::path& state) {
+  leave_memory_out(qmp);
+  // There is no network to announce the machine to, which would need timers of the host's clock.
+  qmp.execute("migrate-set-parameters", {{"announce-rounds", 0}});
+  qmp.execute("migrate-set-capabilities",
+              {{"capabilities",
+                nlohmann::json::array({{{"capability", "events"}, {"state", true}}})}});
+  qmp.execute("migrate-incoming", {{"uri", "file:" + state.string()}});
+  const nlohmann::json end = qmp.wait_event("MIGRATION", [](const nlohmann::json& event) {
+    const std::string status = event.value("status", "");
+    return status == "completed" || status == "failed";
+  });
+  if (end.value("status", "") != "completed") throw Failure("the saved machine cannot be restored");
+  // It was saved while it stood at its mark.
+  qmp.execute("cont");
 }
 
 Guest restored(Guest guest, const SavedMachine& saved) {

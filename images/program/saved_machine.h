@@ -7,6 +7,7 @@
 #define FIGMENT_PROGRAM_SAVED_MACHINE_H
 
 #include "commands.h"
+#include "qmp.h"
 
 namespace figment::host {
 
@@ -21,6 +22,9 @@ struct SavedMachine {
 // Throws Failure when the guest does not get to the mark or QEMU cannot save it.
 SavedMachine saved_machine(const Workshop& workshop, const Prepared& prepared,
                            const GpuProperties& asked);
+
+// Restores, in a QEMU that waits for it (-incoming defer), and lets the machine go on.
+void restore_state(Qmp& qmp, const fs::path& state);
 
 // `guest`, to be restored from a saved machine instead of booted.
 Guest restored(Guest guest, const SavedMachine& saved);

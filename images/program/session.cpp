@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "deterministic.h"
+#include "saved_machine.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -328,6 +329,11 @@ Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge
   }
   const fs::path qemu_log = options.folder / "qemu.log";
   const Fd log(open(qemu_log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644));
+  std::optional<SocketPair> monitor;
+  const bool restores = guest.deterministic && !guest.deterministic->state.empty();
+  if (restores) guest.deterministic->monitor_fd = monitor.emplace().theirs.get();
+  std::vector<int> kept{theirs.get()};
+  if (restores) kept.push_back(guest.deterministic->monitor_fd);
   const Argv argv = qemu_argv(guest);
   write_file(options.folder / "command", quoted(argv) + "\n");
   Child qemu(argv, {.directory = {},
@@ -335,8 +341,15 @@ Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge
                     .input = -1,
                     .output = log.get(),
                     .error = log.get(),
-                    .keep = {theirs.get()}});
+                    .keep = kept});
   theirs = Fd();
+  std::optional<Qmp> qmp;
+  if (restores) {
+    monitor->theirs = Fd();
+    qmp.emplace(std::move(monitor->ours));
+    // The last word to it: a monitor that talks to a running machine disturbs its turns.
+    restore_state(*qmp, guest.deterministic->state);
+  }
   Verdict verdict = Session(guest, options, std::move(ours), std::move(qemu)).run();
   if (fs::exists(guest.console)) verdict.reports = judge.reports(read_file(guest.console));
   const std::string said = read_file(qemu_log);
