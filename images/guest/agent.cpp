@@ -9,11 +9,16 @@
 // QEMU. Errors on the way are told to the host in words; the kernel's panic does the same for what
 // it cannot tell.
 //
+// A deterministic machine (figment.images= on the kernel's command line) has other ways in and out,
+// see protocol.h, and its root is on nvdimms.
+//
 // Limits: one command; a mount point has no blanks in its name.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -31,6 +36,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <system_error>
 
@@ -79,8 +85,9 @@ void load_module(const std::string& path, const std::string& parameters) {
 }
 
 // Modules of the initramfs, in the order of their dependencies.
-void load_boot_modules() {
-  std::ifstream order("/modules/order");
+void load_boot_modules(const std::string& list) {
+  std::ifstream order(list);
+  if (!order) throw std::runtime_error("the kernel lacks modules: there is no " + list);
   for (std::string name; std::getline(order, name);) load_module("/modules/" + name, "");
 }
 
@@ -109,17 +116,34 @@ std::string find_port() {
   return found;
 }
 
-// The host's end. Writes block until all of a frame is with the kernel.
+// The host's end.
 class Port {
  public:
-  explicit Port(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC)) {
+  virtual ~Port() = default;
+  // Returns when all of it is out of our hands.
+  virtual void write_all(std::string_view bytes) = 0;
+  // Takes in what has arrived; false when the host is gone.
+  virtual bool receive() { return false; }
+  // To wait for more; -1: there will never be any.
+  virtual int fd() const { return -1; }
+
+  void send(FrameType type, std::string_view payload = {}) { write_all(encode(type, payload)); }
+  std::optional<Frame> next() { return decoder_.next(); }
+
+ protected:
+  Decoder decoder_;
+};
+
+// A virtio-serial port. Writes block until all of a frame is with the kernel.
+class SerialPort : public Port {
+ public:
+  explicit SerialPort(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC)) {
     if (fd_ < 0) fail("open " + path);
   }
 
-  int fd() const { return fd_; }
+  int fd() const override { return fd_; }
 
-  void send(FrameType type, std::string_view payload = {}) {
-    const std::string bytes = encode(type, payload);
+  void write_all(std::string_view bytes) override {
     for (std::size_t at = 0; at < bytes.size();) {
       const ssize_t n = write(fd_, bytes.data() + at, bytes.size() - at);
       if (n < 0 && errno != EINTR && errno != EAGAIN) fail("write to the host");
@@ -127,8 +151,7 @@ class Port {
     }
   }
 
-  // Takes in what has arrived; false when the host is gone.
-  bool receive() {
+  bool receive() override {
     std::array<char, 32768> buffer;
     const ssize_t n = read(fd_, buffer.data(), buffer.size());
     if (n < 0) return errno == EINTR || errno == EAGAIN;
@@ -136,27 +159,90 @@ class Port {
     return n > 0;
   }
 
-  std::optional<Frame> next() { return decoder_.next(); }
 
  private:
   int fd_;
-  Decoder decoder_;
 };
+
+// The I/O port of a deterministic machine: each byte is with the host when the instruction is over,
+// and nothing ever comes back.
+class SpeakPort : public Port {
+ public:
+  SpeakPort() {
+    if (ioperm(kSpeakPort, 1, 1) != 0 || ioperm(kMarkPort, 1, 1) != 0) fail("I/O ports");
+  }
+
+  void write_all(std::string_view bytes) override { outsb(kSpeakPort, bytes.data(), bytes.size()); }
+};
+
+// The start frame of an image, as it is now: past all caches, because the image may be another one
+// than at the last look.
+Start read_orders(const std::string& device) {
+  constexpr std::size_t kPiece = 64 * 1024;
+  const int fd = open(device.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+  if (fd < 0) fail("open " + device);
+  const std::unique_ptr<char, void (*)(void*)> buffer(
+      static_cast<char*>(std::aligned_alloc(4096, kPiece)), std::free);
+  Decoder decoder;
+  std::optional<Frame> frame;
+  for (ssize_t n; !(frame = decoder.next()) && (n = read(fd, buffer.get(), kPiece)) > 0;) {
+    decoder.feed({buffer.get(), static_cast<std::size_t>(n)});
+  }
+  close(fd);
+  if (!frame || frame->type != FrameType::start) throw std::runtime_error("no orders in " + device);
+  return decode_start(frame->payload);
+}
+
+// The number of memory images, from the kernel's command line; 0: this is no deterministic machine.
+std::size_t image_count() {
+  std::ifstream line("/proc/cmdline");
+  for (std::string word; line >> word;) {
+    if (word.starts_with(kImagesKey)) return std::stoul(word.substr(kImagesKey.size()));
+  }
+  return 0;
+}
+
+// The devices of the memory images in their order, which is that of their addresses; the kernel
+// numbers them as its tables name them. Empty until all are there.
+std::vector<std::string> image_devices(std::size_t count) {
+  std::vector<std::pair<unsigned long long, std::string>> found;
+  DIR* dir = opendir("/sys/block");
+  if (!dir) return {};
+  while (const dirent* entry = readdir(dir)) {
+    const std::string name = entry->d_name;
+    if (!name.starts_with("pmem")) continue;
+    std::string address;
+    std::ifstream("/sys/block/" + name + "/device/resource") >> address;
+    const std::string device = "/dev/" + name;
+    if (address.empty() || access(device.c_str(), F_OK) != 0) continue;
+    found.emplace_back(std::stoull(address, nullptr, 0), device);
+  }
+  closedir(dir);
+  if (found.size() < count) return {};
+  std::ranges::sort(found);
+  std::vector<std::string> devices;
+  for (const auto& [address, device] : found) devices.push_back(device);
+  return devices;
+}
 
 bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
 // The new root at /root: image, tmpfs over it, modules and tools from their own images.
-void make_root() {
-  const auto disk = [](char letter) { return std::string{"/dev/vd"} + letter; };
-  wait_for("the disk of the root", [&] { return exists(disk('a')) ? disk('a') : ""; });
+void make_root(const std::vector<std::string>& images) {
+  const auto disk = [&](unsigned number) {
+    // The first image of a deterministic machine is its orders.
+    return images.empty() ? std::string{"/dev/vd"} + static_cast<char>('a' + number)
+                          : images.at(number + 1);
+  };
+  wait_for("the disk of the root", [&] { return exists(disk(0)) ? disk(0) : ""; });
   mount_at("tmpfs", "/layers", "tmpfs");
-  mount_at(disk('a'), "/layers/image", "erofs", MS_RDONLY);
+  mount_at(disk(0), "/layers/image", "erofs", MS_RDONLY);
   make_directories("/layers/upper");
   make_directories("/layers/work");
   mount_at("overlay", "/root", "overlay", 0,
            "lowerdir=/layers/image,upperdir=/layers/upper,workdir=/layers/work");
-  if (exists(disk('b'))) mount_at(disk('b'), "/root/usr/lib/modules", "erofs", MS_RDONLY);
-  if (exists(disk('c'))) mount_at(disk('c'), "/root/opt/figment", "erofs", MS_RDONLY);
+  if (exists(disk(1))) mount_at(disk(1), "/root/usr/lib/modules", "erofs", MS_RDONLY);
+  if (exists(disk(2))) mount_at(disk(2), "/root/opt/figment", "erofs", MS_RDONLY);
 }
 
 void enter_root() {
@@ -180,7 +266,12 @@ void enter_root() {
   sethostname("figment", 7);
 }
 
-void mount_share(const Mount& share) {
+void mount_share(const Mount& share, const std::vector<std::string>& images) {
+  if (!images.empty()) {
+    mount_at(images.at(std::stoul(share.tag.substr(kImageTag.size()))), share.path, "erofs",
+             MS_RDONLY);
+    return;
+  }
   mount_at(share.tag, share.path, "9p", share.writable ? 0 : MS_RDONLY,
            "trans=virtio,version=9p2000.L,msize=512000,cache=none");
 }
@@ -284,7 +375,10 @@ class Command {
 // Carries everything between the host and one command.
 class Session {
  public:
-  Session(Port& port, const Start& start) : port_(port), command_(start) {}
+  Session(Port& port, const Start& start) : port_(port), command_(start) {
+    // Who cannot be given input sees its end.
+    if (port.fd() < 0) command_.close_input();
+  }
 
   // The status for the exit frame: the command's own, or 128 + signal, as a shell says it.
   int run(int signals) {
@@ -408,15 +502,21 @@ Start receive_start(Port& port) {
   }
 }
 
-void serve(Port& port) {
+// `images`: of a deterministic machine; else none, and the host sends the orders.
+void serve(Port& port, const std::vector<std::string>& images) {
   utsname system{};
   uname(&system);
   port.send(FrameType::hello, system.release);
-  make_root();
+  make_root(images);
   enter_root();
-  const Start start = receive_start(port);
-  for (const Mount& share : start.mounts) mount_share(share);
+  Start start = images.empty() ? receive_start(port) : read_orders(images.front());
+  for (const Mount& share : start.mounts) mount_share(share, images);
   for (const Module& module : start.modules) load_module(module.path, module.parameters);
+  if (!images.empty()) {
+    port.send(FrameType::mark);
+    outb(0, kMarkPort);
+    start = read_orders(images.front());
+  }
 
   sigset_t mask;
   sigemptyset(&mask);
@@ -434,14 +534,22 @@ void serve(Port& port) {
 
 int main() {
   signal(SIGPIPE, SIG_IGN);
-  std::optional<Port> port;
+  std::unique_ptr<Port> port;
   try {
     mount_at("devtmpfs", "/dev", "devtmpfs");
     mount_at("proc", "/proc", "proc");
     mount_at("sysfs", "/sys", "sysfs");
-    load_boot_modules();
-    port.emplace(wait_for("the port of the host", find_port));
-    serve(*port);
+    const std::size_t count = image_count();
+    std::vector<std::string> images;
+    if (count == 0) {
+      load_boot_modules("/modules/order");
+      port = std::make_unique<SerialPort>(wait_for("the port of the host", find_port));
+    } else {
+      port = std::make_unique<SpeakPort>();
+      load_boot_modules("/modules/order.deterministic");
+      images = wait_for("an image", [&] { return image_devices(count); });
+    }
+    serve(*port, images);
   } catch (const std::exception& error) {
     // Without a port the console is all there is.
     const std::string text = std::string{"figment: "} + error.what() + "\n";

@@ -12,6 +12,12 @@
 //   both   data, resize, signal        until
 //   agent  exit                        or, when the guest could not be set up, failed
 //
+// A deterministic guest has neither the port nor the host's frames: it writes its own to an I/O port,
+// and finds the start frame in the first of its memory images; root, modules and tools are the next
+// three. How many there are is on the kernel's command line, behind kImagesKey. It reads the frame
+// twice: for mounts and modules, and for the rest after it has set its mark (a write to kMarkPort),
+// where the machine may have been saved and restored with other orders.
+//
 // Records are NUL-terminated strings KEY=VALUE; their order counts where they are repeated.
 #ifndef FIGMENT_GUEST_PROTOCOL_H
 #define FIGMENT_GUEST_PROTOCOL_H
@@ -30,6 +36,10 @@
 namespace figment::guest {
 
 inline constexpr std::string_view kPortName = "figment";
+inline constexpr std::string_view kImagesKey = "figment.images=";
+inline constexpr std::string_view kImageTag = "image";  // of mounts, with a number behind it
+inline constexpr std::uint16_t kSpeakPort = 0xe9;
+inline constexpr std::uint16_t kMarkPort = 0xea;
 
 enum class FrameType : std::uint8_t {
   hello = 1,     // agent: kernel release
@@ -42,6 +52,7 @@ enum class FrameType : std::uint8_t {
   signal,        // host: number in decimal, for the process group of the command
   exit,          // agent: wait status of the command, 0..255, in decimal
   failed,        // agent: why the guest could not be set up, in words
+  mark,          // agent of a deterministic guest: the next thing that it does is to set its mark
 };
 
 struct Frame {
@@ -94,7 +105,8 @@ class Decoder {
   std::size_t at_ = 0;
 };
 
-// A 9p share of the host: its mount tag, where it goes, and whether the guest may write.
+// A 9p share of the host: its mount tag, where it goes, and whether the guest may write. In a
+// deterministic guest `tag` is kImageTag and the number of an erofs image.
 struct Mount {
   std::string tag;
   std::string path;

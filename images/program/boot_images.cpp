@@ -5,6 +5,7 @@
 // are made anew in well under a second.
 #include <algorithm>
 #include <format>
+#include <set>
 
 #include "workshop.h"
 
@@ -15,6 +16,8 @@ namespace {
 // What the agent needs to get to the root and the shares.
 const std::vector<std::string> kBootModules = {"virtio_blk", "erofs", "overlay", "9p",
                                                "9pnet_virtio"};
+// And on a deterministic machine. A kernel that lacks them serves the others.
+const std::vector<std::string> kDeterministicBootModules = {"nfit", "nd_pmem", "erofs", "overlay"};
 
 std::string optional_file(const fs::path& path) { return fs::exists(path) ? read_file(path) : ""; }
 
@@ -59,6 +62,15 @@ std::string cpio_archive(const std::vector<ArchiveFile>& files) {
   return archive;
 }
 
+bool can_be_deterministic(const Kernel& kernel) {
+  try {
+    order_for(kernel, kDeterministicBootModules);
+    return true;
+  } catch (const Failure&) {
+    return false;
+  }
+}
+
 fs::path Workshop::initramfs_file(const Kernel& kernel) const {
   return places_.build / "images" / kernel.id / "initramfs";
 }
@@ -68,6 +80,7 @@ Inputs Workshop::initramfs_inputs(const Kernel& kernel) const {
   inputs.add("kernel", kernel.id + file_stamp(kernel.modules_image));
   inputs.add("agent", file_stamp(agent()));
   for (const std::string& name : kBootModules) inputs.add("module", name);
+  for (const std::string& name : kDeterministicBootModules) inputs.add("deterministic module", name);
   return inputs;
 }
 
@@ -82,20 +95,29 @@ fs::path Workshop::initramfs(const Kernel& kernel) {
   const fs::path stage = file.parent_path() / "boot-modules";
   fs::remove_all(stage);
   std::vector<ArchiveFile> files{{"init", read_file(agent()), 0755}};
-  std::string order;
-  for (const std::string& path : order_for(kernel, kBootModules)) {
-    unpack_module(kernel.modules / path, stage / plain_name(path));
-    files.push_back({"modules/" + plain_name(path), read_file(stage / plain_name(path))});
-    order += plain_name(path) + "\n";
+  std::set<std::string> packed;
+  const auto add_list = [&](const std::string& list, const std::vector<std::string>& paths) {
+    std::string order;
+    for (const std::string& path : paths) {
+      const std::string name = plain_name(path);
+      order += name + "\n";
+      if (!packed.insert(name).second) continue;
+      unpack_module(kernel.modules / path, stage / name);
+      files.push_back({"modules/" + name, read_file(stage / name)});
+    }
+    files.push_back({"modules/" + list, order});
+  };
+  add_list("order", order_for(kernel, kBootModules));
+  if (can_be_deterministic(kernel)) {
+    add_list("order.deterministic", order_for(kernel, kDeterministicBootModules));
   }
-  files.push_back({"modules/order", order});
   write_file(file, cpio_archive(files));
   set_current(file, inputs);
   return file;
 }
 
 fs::path Workshop::tools_file(const Kernel& kernel) const {
-  return places_.build / "images" / kernel.id / "tools.erofs";
+  return places_.build / "images" / product_id(kernel) / "tools.erofs";
 }
 
 Inputs Workshop::tools_inputs(const Kernel& kernel) const {

@@ -5,9 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <format>
 #include <iostream>
 
-#include "commands.h"
+#include "debugger.h"
 
 namespace figment::host {
 
@@ -42,7 +43,18 @@ int run_command(const Options& options) {
   session.folder = run_folder(workshop.places());
   session.on_stdout = [](std::string_view bytes) { write_all(STDOUT_FILENO, bytes); };
   session.on_stderr = [](std::string_view bytes) { write_all(STDERR_FILENO, bytes); };
-  session.forward_stdin = !shell && has_piped_input();
+  session.forward_stdin = !shell && has_piped_input() && !options.vm.seed;
+  if (options.vm.seed && has_piped_input()) {
+    std::cerr << "figment: run --seed: input comes from outside; the command reads end of file\n";
+  }
+  if (options.vm.seed) {
+    std::cerr << std::format("figment: seed {}, logs in {}\n", *options.vm.seed,
+                             session.folder.string());
+  }
+  const Judge judge = make_judge(workshop.places());
+  if (!options.vm.gdb.empty()) {
+    wait_for_debugger(options.vm, judge, prepared);
+  }
   if (shell) {
     session.terminal = session.start.terminal = true;
     winsize size{};
@@ -53,7 +65,7 @@ int run_command(const Options& options) {
     std::cerr << "figment: the guest's console log is " << (session.folder / "console.log").string()
               << "; Ctrl-] ends the guest at once\n";
   }
-  const Verdict verdict = run_guest(prepared.guest, session, make_judge(workshop.places()));
+  const Verdict verdict = run_guest(prepared.guest, session, judge);
   std::cerr << verdict.explanation();
   return verdict.exit_status();
 }

@@ -14,6 +14,7 @@ namespace figment::host {
 int run_command(const Options& options);    // run and shell
 int demo_command(const Options& options);
 int test_command(const Options& options);
+int explore_command(const Options& options);
 int bench_command(const Options& options);
 int fuzz_command(const Options& options);
 int coverage_command(const Options& options);
@@ -24,6 +25,7 @@ int doctor_command(const Options& options);
 struct Prepared {
   Guest guest;
   SessionOptions session;
+  fs::path driver;  // figment.ko, with its symbols
 };
 
 // What a command adds to the VM options.

@@ -20,7 +20,50 @@ std::string escaped(const std::string& value) {
 
 void append(Words& to, Words words) { std::ranges::move(words, std::back_inserter(to)); }
 
+// Of a deterministic machine. 2^2 ns of virtual time for an instruction is near what emulation
+// takes on today's processors, so that timeouts of the guest mean about what they say. `sleep=off`:
+// an idle machine goes to its next timer at once.
+Words deterministic_machine_args(const Guest& guest) {
+  const Deterministic& machine = *guest.deterministic;
+  const std::uint64_t mib = 1 << 20;
+  std::uint64_t all = guest.memory_mib * mib;
+  for (const MemoryImage& image : machine.images) all += image.bytes;
+  Words args{"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine",
+             std::string{"q35,nvdimm=on"} + (machine.memory.empty() ? "" : ",memory-backend=ram"),
+             "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-smp",
+             std::to_string(guest.cpus), "-m",
+             "size=" + std::to_string(guest.memory_mib) + "M,slots=" +
+                 std::to_string(machine.images.size()) + ",maxmem=" +
+                 std::to_string((all + mib - 1) / mib) + "M",
+             "-icount", "shift=2,sleep=off", "-rtc", "base=2026-01-01T00:00:00,clock=vm",
+             "-seed", std::to_string(machine.seed)};
+  if (!machine.memory.empty()) {
+    append(args, {"-object", "memory-backend-file,id=ram,mem-path=" + escaped(machine.memory) +
+                                 ",size=" + std::to_string(guest.memory_mib) + "M," +
+                                 (machine.save ? "share=on" : "share=off,readonly=on,rom=off")});
+  }
+  // Its monitor is told what to restore.
+  if (!machine.state.empty()) append(args, {"-incoming", "defer"});
+  if (machine.monitor_fd >= 0) {
+    append(args, {"-chardev", "socket,id=monitor,fd=" + std::to_string(machine.monitor_fd),
+                  "-mon", "chardev=monitor,mode=control"});
+  }
+  std::string conductor = "figment-conductor,id=conductor,seed=" + std::to_string(machine.seed);
+  const auto property = [&](const char* name, std::uint64_t value) {
+    if (value) conductor += std::string{","} + name + "=" + std::to_string(value);
+  };
+  property("turn-min-ns", machine.turn_min_ns);
+  property("turn-max-ns", machine.turn_max_ns);
+  property("limit-ns", machine.limit_ns);
+  property("stop-ns", machine.stop_ns.value_or(0));
+  if (machine.save) conductor += ",pause-at-mark=on";
+  append(args, {"-device", conductor});
+  if (!machine.gdb.empty()) append(args, {"-S", "-gdb", machine.gdb});
+  return args;
+}
+
 Words machine_args(const Guest& guest) {
+  if (guest.deterministic) return deterministic_machine_args(guest);
   return {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
           // KVM needs the host's CPU; la57 only makes page tables deeper than we need.
           "-machine", "q35", "-accel", guest.kvm ? "kvm" : "tcg,thread=multi", "-cpu",
@@ -32,20 +75,44 @@ Words kernel_args(const Guest& guest) {
   // panic=-1 and -no-reboot: a dead guest is an ended QEMU, never a hang.
   std::string line = "console=ttyS0 panic=-1";
   if (!guest.kvm) line += " rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60";
+  if (guest.deterministic) {
+    line += " " + std::string{guest::kImagesKey} + std::to_string(guest.deterministic->images.size());
+  }
   if (!guest.append.empty()) line += " " + guest.append;
   return {"-kernel", guest.kernel, "-initrd", guest.initramfs, "-append", line};
 }
 
 Words agent_args(const Guest& guest) {
   const std::string fd = guest.agent_fd < 0 ? "AGENT" : std::to_string(guest.agent_fd);
-  return {"-chardev", "file,id=console,path=" + escaped(guest.console),
-          "-serial", "chardev:console",
-          "-device", "virtio-serial-pci",
-          "-chardev", "socket,id=agent,fd=" + fd,
-          "-device", "virtserialport,chardev=agent,name=" + std::string{guest::kPortName}};
+  Words args{"-chardev", "file,id=console,path=" + escaped(guest.console),
+             "-serial", "chardev:console",
+             "-chardev", "socket,id=agent,fd=" + fd};
+  if (guest.deterministic) {
+    append(args, {"-device",
+                  "isa-debugcon,chardev=agent,iobase=" + std::to_string(guest::kSpeakPort)});
+  } else {
+    append(args, {"-device", "virtio-serial-pci", "-device",
+                  "virtserialport,chardev=agent,name=" + std::string{guest::kPortName}});
+  }
+  return args;
+}
+
+// The images of a deterministic machine: read-only, and shared, so that they are not saved with it.
+Words image_args(const Deterministic& machine) {
+  Words args;
+  for (std::size_t i = 0; i < machine.images.size(); ++i) {
+    const std::string id = "image" + std::to_string(i);
+    append(args, {"-object", "memory-backend-file,id=" + id + ",share=on,readonly=on,mem-path=" +
+                                 escaped(machine.images[i].file) +
+                                 ",size=" + std::to_string(machine.images[i].bytes),
+                  "-device", "nvdimm,id=nvdimm" + std::to_string(i) + ",memdev=" + id +
+                                 ",unarmed=on"});
+  }
+  return args;
 }
 
 Words disk_args(const Guest& guest) {
+  if (guest.deterministic) return image_args(*guest.deterministic);
   Words args;
   for (std::size_t i = 0; i < guest.disks.size(); ++i) {
     const std::string id = "disk" + std::to_string(i);
@@ -61,6 +128,8 @@ Words disk_args(const Guest& guest) {
 }
 
 Words share_args(const Guest& guest) {
+  // They are images there.
+  if (guest.deterministic) return {};
   Words args;
   for (std::size_t i = 0; i < guest.shares.size(); ++i) {
     const Share& share = guest.shares[i];
@@ -80,7 +149,13 @@ Words gpu_args(const Guest& guest) {
   }
   for (const auto& [name, value] : guest.gpu) device += "," + name + "=" + escaped(value);
   Words args;
-  for (unsigned i = 0; i < guest.gpus; ++i) append(args, {"-device", device});
+  for (unsigned i = 0; i < guest.gpus; ++i) {
+    std::string trace;
+    if (!guest.trace.empty()) {
+      trace = ",trace=" + escaped(guest.trace) + (i ? "." + std::to_string(i) : "");
+    }
+    append(args, {"-device", device + trace});
+  }
   return args;
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,33 @@ struct Share {
 // Properties of the GPU, in the order given; checked by parse_gpu().
 using GpuProperties = std::vector<std::pair<std::string, std::string>>;
 
+// A file that the guest has as memory: an nvdimm. Whole pages of 2 MiB.
+struct MemoryImage {
+  std::filesystem::path file;
+  std::uint64_t bytes = 2 << 20;
+  bool operator==(const MemoryImage&) const = default;
+};
+
+// A machine that is a function of its inputs and of a seed; docs/determinism.md. Nothing comes in
+// from outside while it runs: its disks are memory, its agent speaks through a port that is only
+// written to, and finds its orders in the first image.
+struct Deterministic {
+  std::uint64_t seed = 0;
+  std::vector<MemoryImage> images;  // orders, then what Guest::disks are to other machines
+  // Between two ends of turns of the CPUs; max 0: turns end at timers only.
+  std::uint64_t turn_min_ns = 0;
+  std::uint64_t turn_max_ns = 0;
+  std::uint64_t limit_ns = 0;       // virtual time after which it is ended; 0: none
+  std::optional<std::uint64_t> stop_ns;  // virtual time at which it stops, for a debugger
+  std::string gdb;                  // address for QEMU's -gdb; then it waits for a debugger
+  // To save: RAM is in the file `memory`, the machine pauses at the mark and QMP is on
+  // `monitor_fd`. To restore: RAM begins as a private copy of `memory`, all else as in `state`.
+  bool save = false;
+  std::filesystem::path memory;
+  std::filesystem::path state;
+  int monitor_fd = -1;
+};
+
 struct Guest {
   std::filesystem::path qemu;
   std::vector<std::filesystem::path> firmware;  // -L folders
@@ -40,6 +68,8 @@ struct Guest {
   std::filesystem::path model;    // libfigment-model.so, unless `gpu` names one
   bool null_nvme = false;         // an NVMe disk that is not there, to compare with
   bool kvm = false;
+  std::optional<Deterministic> deterministic;
+  std::filesystem::path trace;    // of the GPU's decisions; GPU n > 0 has .n behind it; empty: none
   std::filesystem::path console;  // log of the serial port
   int agent_fd = -1;              // our end's peer of the agent's port; -1 in a dry run
 };

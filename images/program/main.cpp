@@ -21,6 +21,8 @@ int dispatch(const Options& options) {
     case CommandName::run:
     case CommandName::shell:
       return run_command(options);
+    case CommandName::explore:
+      return explore_command(options);
     case CommandName::bench:
       return bench_command(options);
     case CommandName::fuzz:

@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <string_view>
+#include <thread>
 
 namespace figment::host {
 
@@ -139,6 +140,7 @@ constexpr std::array kCommands = {
     CommandInfo{CommandName::test, "test", "every test, or those that match a PATTERN"},
     CommandInfo{CommandName::run, "run", "boot, run a command in the guest, exit with its status"},
     CommandInfo{CommandName::shell, "shell", "an interactive guest"},
+    CommandInfo{CommandName::explore, "explore", "run a command under many seeds until it fails"},
     CommandInfo{CommandName::bench, "bench", "measure, each number beside what it is compared with"},
     CommandInfo{CommandName::fuzz, "fuzz", "inputs that no guest should be able to hurt the device with"},
     CommandInfo{CommandName::coverage, "coverage", "lines of the driver that the guest tests reach"},
@@ -154,13 +156,15 @@ std::string command_words() {
 
 // The texts of the options as given; checked after parsing, so that the messages are ours.
 struct Texts {
-  std::string cpus, memory, gpus, timeout, seconds;
+  std::string cpus, memory, gpus, timeout, seconds, seed, stop, seeds, jobs, shard, limit;
   std::vector<std::string> gpu, shares, append;
 };
 
 void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
   app.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
       ->type_name("stock|debug|DIR");
+  app.add_option("--driver", options.vm.driver, "the driver from a changed copy of kernel-driver/")
+      ->type_name("DIR");
   app.add_option("--cpus", texts.cpus, "processors of the guest (2)")->type_name("N");
   app.add_option("--mem", texts.memory, "memory of the guest, in MiB or with M or G (2G)")
       ->type_name("SIZE");
@@ -174,9 +178,77 @@ void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
   app.add_option("--append", texts.append, "more words for the kernel's command line")
       ->type_name("ARGS")
       ->allow_extra_args(false);
+  app.add_option("--trace", options.vm.trace, "write what the GPU does there, with virtual times")
+      ->type_name("FILE");
   app.add_option("--timeout", texts.timeout, "end everything after S seconds, with status 124")
       ->type_name("S");
   app.add_flag("--dry-run", options.vm.dry_run, "print QEMU's command line and do nothing");
+}
+
+void add_gdb_options(CLI::App& app, Options& options, Texts& texts) {
+  app.add_option("--gdb", options.vm.gdb, "with one seed: wait for a debugger there")
+      ->type_name("PORT|SOCKET");
+  app.add_option("--stop-ns", texts.stop, "with --gdb: stop when so much virtual time has passed")
+      ->type_name("NS");
+}
+
+void add_seed_options(CLI::App& app, Options& options, Texts& texts) {
+  app.add_option("--seed", texts.seed, "a deterministic machine: same seed, same run")->type_name("N");
+  add_gdb_options(app, options, texts);
+}
+
+void add_explore_options(CLI::App& app, Options& options, Texts& texts) {
+  app.add_option("--seeds", texts.seeds, "from A to B (1..100)")->type_name("A..B");
+  app.add_option("--jobs", texts.jobs, "seeds at the same time (one for each processor)")
+      ->type_name("N");
+  app.add_option("--shard", texts.shard, "every Nth seed, beginning with number I, from 1")
+      ->type_name("I/N");
+  app.add_flag("--all", options.all, "do not stop at the first failure");
+  app.add_option("--limit", texts.limit, "seconds of the guest's time that a seed may take (60)")
+      ->type_name("S");
+  app.add_option("--json", options.json, "write the results there")->type_name("FILE");
+}
+
+// The words of explore that belong to the machine, to be said again for one seed.
+std::vector<std::string> machine_words(std::span<const std::string> words) {
+  constexpr std::array kOwn = {"--seeds", "--jobs",    "--shard", "--json",
+                               "--gdb",   "--stop-ns", "--timeout"};
+  std::vector<std::string> kept;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string name = words[i].substr(0, words[i].find('='));
+    if (name == "--all") continue;
+    if (std::ranges::find(kOwn, name) == kOwn.end()) {
+      kept.push_back(words[i]);
+    } else if (name == words[i]) {
+      ++i;
+    }
+  }
+  return kept;
+}
+
+void check_shard(const std::string& text, SeedRange& seeds) {
+  const std::size_t slash = text.find('/');
+  const auto shard = to_number(text.substr(0, slash));
+  const auto shards = slash == text.npos ? std::nullopt : to_number(text.substr(slash + 1));
+  if (!shard || !shards || *shard == 0 || *shard > *shards || *shards > 1'000'000) {
+    throw UsageError("--shard: '" + text + "' is not I/N with I from 1 to N");
+  }
+  seeds.shard = static_cast<unsigned>(*shard);
+  seeds.shards = static_cast<unsigned>(*shards);
+}
+
+// The address for QEMU's -gdb. A port is of this machine only: who can reach it owns the guest.
+std::string parse_gdb(const std::string& text) {
+  if (const auto port = to_number(text)) {
+    if (*port == 0 || *port > 65535) throw UsageError("--gdb: '" + text + "' is not a port, 1 to 65535");
+    return "tcp:127.0.0.1:" + text;
+  }
+  if (!text.contains('/')) {
+    throw UsageError("--gdb: '" + text + "' is not a port, or the path of a socket (with a '/')");
+  }
+  std::string address = "unix:";
+  for (const char c : std::filesystem::absolute(text).string()) address.append(c == ',' ? 2 : 1, c);
+  return address + ",server=on,wait=off";
 }
 
 void check_kernel(const std::string& kernel) {
@@ -199,6 +271,23 @@ void check(Options& options, const Texts& texts) {
   if (!texts.seconds.empty()) {
     options.seconds = static_cast<unsigned>(checked("--seconds", texts.seconds, 1, 1'000'000));
   }
+  if (!texts.seed.empty()) vm.seed = checked("--seed", texts.seed, 0, kAny - 1);
+  if (!texts.stop.empty()) vm.stop_ns = checked("--stop-ns", texts.stop, 1, kAny / 2);
+  if (!texts.seeds.empty()) options.seeds = parse_seeds(texts.seeds);
+  if (!texts.shard.empty()) check_shard(texts.shard, options.seeds);
+  if (!vm.gdb.empty()) vm.gdb = parse_gdb(vm.gdb);
+  if (vm.seed && options.command != CommandName::run) throw UsageError("--seed: only for run");
+  const bool one_seed = vm.seed || (options.command == CommandName::explore && options.seeds.count() == 1);
+  if (!vm.gdb.empty() && !one_seed) throw UsageError("--gdb: only with --seed N, or --seeds N..N");
+  options.jobs = texts.jobs.empty() ? std::max(1u, std::thread::hardware_concurrency())
+                                    : static_cast<unsigned>(checked("--jobs", texts.jobs, 1, 1024));
+  if (!texts.limit.empty()) {
+    options.limit_seconds = static_cast<unsigned>(checked("--limit", texts.limit, 1, 1'000'000));
+  }
+  if (options.command == CommandName::explore && !vm.trace.empty()) {
+    throw UsageError("--trace: explore has one for each seed that fails; see its output");
+  }
+  if (vm.stop_ns && vm.gdb.empty()) throw UsageError("--stop-ns: only with --gdb");
   for (const std::string& text : texts.gpu) {
     std::ranges::move(parse_gpu(text), std::back_inserter(vm.gpu));
   }
@@ -216,6 +305,16 @@ std::string allowed_options(const CLI::App& app) {
 }
 
 }  // namespace
+
+SeedRange parse_seeds(const std::string& text) {
+  const std::size_t dots = text.find("..");
+  const auto first = to_number(text.substr(0, dots));
+  const auto last = dots == text.npos ? first : to_number(text.substr(dots + 2));
+  if (!first || !last || *first > *last || *last >= kAny - 1) {
+    throw UsageError("--seeds: '" + text + "' is not A..B, two whole numbers, A not above B");
+  }
+  return {.first = *first, .last = *last};
+}
 
 GpuProperties parse_gpu(const std::string& text) {
   GpuProperties properties;
@@ -280,6 +379,14 @@ Parsed parse_options(std::span<const char* const> arguments) {
       case CommandName::run:
         command.footer("The command follows '--' and runs in the guest as root.");
         add_vm_options(command, options, texts);
+        add_seed_options(command, options, texts);
+        break;
+      case CommandName::explore:
+        command.footer("The command follows '--'. Each seed draws latencies of the GPU and turns of\n"
+                       "the processors; docs/determinism.md.");
+        add_vm_options(command, options, texts);
+        add_explore_options(command, options, texts);
+        add_gdb_options(command, options, texts);
         break;
       case CommandName::shell:
         add_vm_options(command, options, texts);
@@ -331,6 +438,7 @@ Parsed parse_options(std::span<const char* const> arguments) {
     throw UsageError("unknown command '" + own.front() + "'; allowed: " + command_words());
   }
   try {
+    if (own.front() == "explore") options.given = machine_words(std::span(own).subspan(1));
     std::ranges::reverse(own);  // as CLI11 wants a vector
     app.parse(own);
   } catch (const CLI::CallForHelp&) {
@@ -347,13 +455,13 @@ Parsed parse_options(std::span<const char* const> arguments) {
   const std::string word = app.get_subcommands().front()->get_name();
   options.command = std::ranges::find(kCommands, word, &CommandInfo::word)->name;
   check(options, texts);
-  if (options.command == CommandName::run) {
+  if (options.command == CommandName::run || options.command == CommandName::explore) {
     if (has_command) options.arguments.assign(dashes + 1, arguments.end());
-    if (options.arguments.empty()) throw UsageError("run: no command; write it after '--'");
+    if (options.arguments.empty()) throw UsageError(word + ": no command; write it after '--'");
   } else if (has_command && options.command == CommandName::coverage) {
     options.arguments.assign(dashes + 1, arguments.end());
   } else if (has_command) {
-    throw UsageError(word + ": takes no command after '--'; only run does");
+    throw UsageError(word + ": takes no command after '--'; only run, explore and coverage do");
   }
   return {.options = std::move(options), .help = {}};
 }

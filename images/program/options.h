@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "explore.h"
 #include "guest.h"
 
 namespace figment::host {
@@ -23,6 +24,7 @@ struct UsageError : std::runtime_error {
 // The VM options of the commands that boot a guest.
 struct VmOptions {
   std::string kernel = "stock";  // stock, debug, or a kernel build tree
+  std::string driver;            // folder of the driver's sources; empty: the checkout's
   unsigned cpus = 2;
   std::uint64_t memory_mib = 2048;
   unsigned gpus = 1;
@@ -30,24 +32,37 @@ struct VmOptions {
   std::vector<Share> shares;
   std::string append;
   std::chrono::seconds timeout{0};  // 0: none
+  std::string trace;                  // file for the trace of the GPU, or empty
+  std::optional<std::uint64_t> seed;  // a deterministic machine; run, explore
+  std::string gdb;                    // port or path of a socket, or empty; with a seed
+  std::optional<std::uint64_t> stop_ns;  // virtual time at which it stops; with gdb
   bool dry_run = false;
 };
 
-enum class CommandName { demo, test, run, shell, bench, fuzz, coverage, build, doctor };
+enum class CommandName {
+  demo, test, run, shell, explore, bench, fuzz, coverage, build, doctor
+};
 
 struct Options {
   CommandName command{};
   VmOptions vm;
-  // Of run: the command; of test: patterns; of fuzz: inputs; of build: parts;
+  // Of run and explore: the command; of test: patterns; of fuzz: inputs; of build: parts;
   // of coverage: arguments of the guest tests.
   std::vector<std::string> arguments;
+  SeedRange seeds;                     // explore
+  unsigned jobs = 1;                   // explore: at the same time
+  bool all = false;                    // explore: go on after a failure
+  unsigned limit_seconds = 60;         // explore: of virtual time for a seed
+  std::vector<std::string> given;      // explore: the VM options as they were written
   std::optional<unsigned> seconds;     // demo, fuzz
-  std::string json;                    // demo, bench: file, or empty
+  std::string json;                    // demo, bench, explore: file, or empty
   bool list = false;                   // test
   bool prune = false;                  // doctor
   bool coverage = false;               // fuzz
 };
 
+// A..B of --seeds, or A for one.
+SeedRange parse_seeds(const std::string& text);
 // KEY=VALUE[,KEY=VALUE...] of --gpu.
 GpuProperties parse_gpu(const std::string& text);
 // DIR[:MOUNT] of --share; MOUNT is DIR's own path unless given. Does not look whether DIR exists.

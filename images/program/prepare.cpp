@@ -10,7 +10,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "commands.h"
+#include "deterministic.h"
 
 namespace figment::host {
 
@@ -102,8 +102,10 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   Guest& guest = prepared.guest;
   // The checkout can be read under its own name; a guest that runs wild must not write to it. It
   // comes first, because other shares may be inside of it.
-  guest.shares.push_back(
-      {.folder = places.checkout, .mount = places.checkout, .writable = false});
+  if (!vm.seed) {
+    guest.shares.push_back(
+        {.folder = places.checkout, .mount = places.checkout, .writable = false});
+  }
   for (Share share : vm.shares) {
     share.folder = visible(share.folder);
     check_share(share);
@@ -114,6 +116,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   const std::string kernel_name = vm.kernel == "stock" || vm.kernel == "debug"
                                       ? vm.kernel
                                       : visible(fs::absolute(vm.kernel)).string();
+  if (!vm.driver.empty()) workshop.use_driver(visible(fs::absolute(vm.driver)));
   const Kernel kernel = workshop.kernel(kernel_name);
   workshop.programs();
   guest.qemu = workshop.qemu();
@@ -123,6 +126,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   guest.initramfs = workshop.initramfs(kernel);
   const Tools tools = workshop.tools(kernel);
   guest.disks = {root, kernel.modules_image, tools.image};
+  prepared.driver = workshop.driver_file(kernel);
   guest.append = vm.append;
   guest.cpus = vm.cpus;
   guest.memory_mib = vm.memory_mib;
@@ -132,6 +136,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
     if (name == "model") value = visible(fs::absolute(value));
   }
   guest.model = workshop.model();
+  if (!vm.trace.empty()) guest.trace = visible(fs::absolute(vm.trace));
   guest.null_nvme = needs.null_nvme;
   guest.kvm = can_use_kvm();
 
@@ -152,6 +157,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   start.directory = needs.directory.empty() ? guest_directory(guest.shares, places.checkout)
                                             : needs.directory.string();
   prepared.session.timeout = vm.timeout;
+  if (vm.seed) make_deterministic(workshop, vm, kernel, prepared);
   return prepared;
 }
 

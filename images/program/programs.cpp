@@ -119,7 +119,7 @@ void Workshop::programs(const std::vector<std::string>& targets) {
 }
 
 fs::path Workshop::driver_file(const Kernel& kernel) const {
-  return places_.build / "driver" / kernel.id / "figment.ko";
+  return places_.build / "driver" / product_id(kernel) / "figment.ko";
 }
 
 Inputs Workshop::driver_inputs(const Kernel& kernel) const {
@@ -128,16 +128,16 @@ Inputs Workshop::driver_inputs(const Kernel& kernel) const {
   inputs.add("kernel", kernel.id + " " + kernel.release + " " +
                            file_stamp(kernel.build / "Module.symvers"));
   // By file, so that doctor can name the one that changed.
-  const fs::path source = places_.checkout / "kernel-driver";
-  for (const auto& entry : fs::recursive_directory_iterator(source)) {
+  const fs::path parent = driver_source_.parent_path();
+  for (const auto& entry : fs::recursive_directory_iterator(driver_source_)) {
     if (!entry.is_regular_file() || entry.path().filename().string().starts_with('.')) continue;
-    inputs.add_path(fs::relative(entry.path(), places_.checkout), entry.path());
+    inputs.add_path(fs::relative(entry.path(), parent), entry.path());
   }
   return inputs;
 }
 
 Driver Workshop::driver(const Kernel& kernel) {
-  const fs::path source = places_.checkout / "kernel-driver";
+  const fs::path& source = driver_source_;
   const fs::path module = driver_file(kernel);
   const fs::path into = module.parent_path();
   const Inputs inputs = driver_inputs(kernel);

@@ -28,16 +28,35 @@ const Argv kConfigure = {"--target-list=x86_64-softmmu",
                          "--disable-install-blobs",
                          "--enable-trace-backends=log"};
 
-// One line in each of QEMU's own files makes the device known. The device's folder is hw/figment.
+// Lines in QEMU's own files. Three make the device known; the device's folder is hw/figment. Two
+// are for machines that stop at an exact instruction (docs/determinism.md): a machine that is being
+// stopped is not idle, so its clock must not jump to the next timer; and at a breakpoint of one CPU
+// the other ones go no further.
 struct Hook {
   const char* file;
-  const char* after;  // a line of the file, whole
+  const char* after;  // a line of the file, whole, or some; the first place counts
   const char* line;
 };
 constexpr Hook kHooks[] = {
     {"hw/meson.build", "subdir('dma')", "subdir('figment')"},
     {"hw/Kconfig", "source dma/Kconfig", "source figment/Kconfig"},
     {"meson.build", "    'hw/dma',", "    'hw/figment',"},
+    {"accel/tcg/icount-common.c",
+     "     * do not fire, so computing the deadline does not make sense.\n"
+     "     */\n"
+     "    if (!runstate_is_running()) {\n"
+     "        return;\n"
+     "    }",
+     "    if (first_cpu->stop || first_cpu->stopped) {\n"
+     "        return;\n"
+     "    }"},
+    {"system/cpus.c", "        gdb_set_stop_cpu(cpu);",
+     "        if (icount_enabled()) {\n"
+     "            CPUState *each;\n"
+     "            CPU_FOREACH(each) {\n"
+     "                each->stop = true;\n"
+     "            }\n"
+     "        }"},
 };
 
 void apply(const Hook& hook, const fs::path& tree) {

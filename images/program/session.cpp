@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "session.h"
 
+#include "deterministic.h"
+#include "saved_machine.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -23,8 +26,6 @@ namespace {
 using guest::FrameType;
 using std::chrono::milliseconds;
 
-// A guest that is not up by then never comes: many times what a loaded machine needs.
-constexpr std::chrono::minutes kBootLimit{5};
 // From the agent's last word to the end of QEMU: a reboot with nothing left to do.
 constexpr std::chrono::minutes kEndLimit{1};
 // Input that waits for the guest, before we stop reading ours.
@@ -64,7 +65,7 @@ class Session {
       : options_(options), socket_(std::move(socket)), qemu_(std::move(child)) {
     verdict_.console = guest.console;
     fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
-    send(FrameType::start, encode(options.start));
+    if (!guest.deterministic) send(FrameType::start, encode(options.start));
     if (options.terminal) raw_.emplace(), window_ = window_signals();
     input_open_ = options.forward_stdin || options.terminal;
     if (options.timeout.count() > 0) deadline_ = started_ + options.timeout;
@@ -90,7 +91,10 @@ class Session {
  private:
   Clock::time_point limit() const {
     if (ended_) return std::min(deadline_, *ended_ + kEndLimit);
-    if (!ready_) return std::min(deadline_, started_ + kBootLimit);
+    // A guest that is not up by then never comes: many times what a loaded machine needs.
+    if (!ready_ && options_.boot_limit.count() > 0) {
+      return std::min(deadline_, started_ + options_.boot_limit);
+    }
     return deadline_;
   }
 
@@ -131,7 +135,7 @@ class Session {
       verdict_.trouble = "the guest did not shut down after the command had ended";
     } else {
       verdict_.trouble = std::format("the guest was not ready after {} s",
-                                     std::chrono::seconds(kBootLimit).count());
+                                     options_.boot_limit.count());
     }
     qemu_.signal(SIGKILL);
     qemu_.wait();
@@ -179,6 +183,8 @@ class Session {
     switch (frame.type) {
       case FrameType::hello:
         verdict_.release = frame.payload;
+        break;
+      case FrameType::mark:
         break;
       case FrameType::ready:
         ready_ = true;
@@ -318,8 +324,16 @@ Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge
   fs::create_directories(options.folder);
   guest.console = options.folder / "console.log";
   guest.agent_fd = theirs.get();
+  if (guest.deterministic) {
+    guest.deterministic->images.front() = write_orders(options.folder / "orders", options.start);
+  }
   const fs::path qemu_log = options.folder / "qemu.log";
   const Fd log(open(qemu_log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644));
+  std::optional<SocketPair> monitor;
+  const bool restores = guest.deterministic && !guest.deterministic->state.empty();
+  if (restores) guest.deterministic->monitor_fd = monitor.emplace().theirs.get();
+  std::vector<int> kept{theirs.get()};
+  if (restores) kept.push_back(guest.deterministic->monitor_fd);
   const Argv argv = qemu_argv(guest);
   write_file(options.folder / "command", quoted(argv) + "\n");
   Child qemu(argv, {.directory = {},
@@ -327,8 +341,15 @@ Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge
                     .input = -1,
                     .output = log.get(),
                     .error = log.get(),
-                    .keep = {theirs.get()}});
+                    .keep = kept});
   theirs = Fd();
+  std::optional<Qmp> qmp;
+  if (restores) {
+    monitor->theirs = Fd();
+    qmp.emplace(std::move(monitor->ours));
+    // The last word to it: a monitor that talks to a running machine disturbs its turns.
+    restore_state(*qmp, guest.deterministic->state);
+  }
   Verdict verdict = Session(guest, options, std::move(ours), std::move(qemu)).run();
   if (fs::exists(guest.console)) verdict.reports = judge.reports(read_file(guest.console));
   const std::string said = read_file(qemu_log);

@@ -40,6 +40,7 @@ struct Verdict {
 struct SessionOptions {
   guest::Start start;
   std::chrono::seconds timeout{0};  // for all of it; 0: none
+  std::chrono::seconds boot_limit = std::chrono::minutes(5);  // 0: none, somebody debugs it
   // Called with what the command writes. Default: nothing is kept.
   std::function<void(std::string_view)> on_stdout;
   std::function<void(std::string_view)> on_stderr;

@@ -77,7 +77,22 @@ const std::vector<PartInfo>& part_infos() {
 }
 
 Workshop::Workshop(Places places, bool make_nothing)
-    : places_(std::move(places)), make_nothing_(make_nothing), cache_(places_.cache, make_nothing) {}
+    : places_(std::move(places)),
+      driver_source_(places_.checkout / "kernel-driver"),
+      make_nothing_(make_nothing),
+      cache_(places_.cache, make_nothing) {}
+
+void Workshop::use_driver(const fs::path& source) {
+  if (!fs::exists(source / "figment_drv.c") || !fs::exists(source / "Makefile")) {
+    throw Failure(std::format("--driver {}: there are no sources of the driver", source.string()));
+  }
+  driver_source_ = fs::canonical(source);
+}
+
+std::string Workshop::product_id(const Kernel& kernel) const {
+  if (driver_source_ == places_.checkout / "kernel-driver") return kernel.id;
+  return kernel.id + "-driver-" + digest(driver_source_.string()).substr(0, 8);
+}
 
 Task::Task(const Workshop& workshop, std::string_view part)
     : info_(*std::ranges::find(part_infos(), part, &PartInfo::name)),

@@ -74,6 +74,10 @@ class Workshop {
 
   const Places& places() const { return places_; }
   const Cache& cache() const { return cache_; }
+  bool makes_nothing() const { return make_nothing_; }
+
+  // The driver's sources from another folder than the checkout's, a changed copy of it for one.
+  void use_driver(const fs::path& source);
 
   // Each makes what it needs. Throws Failure with the name of the log when something goes wrong.
   Kernel kernel(const std::string& name);
@@ -117,7 +121,11 @@ class Workshop {
  private:
   Kernel kernel_from_tree(const fs::path& tree);
 
+  // kernel.id, and with another driver a word for that: names the folders of products.
+  std::string product_id(const Kernel& kernel) const;
+
   Places places_;
+  fs::path driver_source_;
   bool make_nothing_;
   Cache cache_;
 };
@@ -162,6 +170,9 @@ std::string file_stamp(const fs::path& path);
 // nothing. Throws Failure on a name that neither knows.
 std::vector<std::string> load_order(std::string_view dependencies, std::string_view builtin,
                                     const std::vector<std::string>& names);
+
+// Whether a kernel has what it takes to boot from memory images (nfit, nd_pmem).
+bool can_be_deterministic(const Kernel& kernel);
 
 // Copies a module as the kernel loads it fastest: not compressed.
 void unpack_module(const fs::path& from, const fs::path& to);

@@ -15,5 +15,9 @@ CONFIG_VIRTIO_MEM=y
 CONFIG_VIRTIO_RNG=y
 CONFIG_VIRTIO_SERIAL=y
 
+# Of a deterministic machine: images as memory, and a port that only the guest writes to.
+CONFIG_NVDIMM=y
+CONFIG_ISA_DEBUG=y
+
 # Its null backend is the peer of ./figment bench.
 CONFIG_NVME_PCI=y

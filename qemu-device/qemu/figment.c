@@ -210,6 +210,7 @@ static void figment_exit(PCIDevice *pci)
     s->model = NULL;
     msix_uninit_exclusive_bar(pci);
     pcie_cap_exit(pci);
+    figment_trace_close(s);
     dlclose(s->library);
 }
 
@@ -220,6 +221,9 @@ static void figment_realize(PCIDevice *pci, Error **errp)
 
     if (!figment_parse_config(s, errp) || !figment_load_model(s, errp)) {
         return;
+    }
+    if (!figment_trace_open(s, errp)) {
+        goto unload;
     }
     if (!memory_region_init_ram(&s->vram, OBJECT(s), "figment-vram",
                                 s->vram_bytes, errp) ||
@@ -265,6 +269,7 @@ destroy:
     s->api->destroy(s->model);
     s->model = NULL;
 unload:
+    figment_trace_close(s);
     dlclose(s->library);
     s->library = NULL;
 }
@@ -295,6 +300,7 @@ static void figment_instance_init(Object *obj)
 static const Property figment_properties[] = {
     DEFINE_PROP_STRING("model", FigmentState, model_path),
     DEFINE_PROP_STRING("executor", FigmentState, executor_name),
+    DEFINE_PROP_STRING("trace", FigmentState, trace_path),
     DEFINE_PROP_SIZE("vram", FigmentState, vram_bytes, 256 * MiB),
     DEFINE_PROP_UINT32("engines", FigmentState, CONFIG(engines),
                        FIGMENT_MODEL_DEFAULT_ENGINES),

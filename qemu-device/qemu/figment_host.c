@@ -125,6 +125,7 @@ static uint64_t figment_host_random(void *opaque)
 static void figment_host_trace(void *opaque, unsigned int event, uint64_t a,
                                uint64_t b, uint64_t c, uint64_t d)
 {
+    figment_trace_write(opaque, event, a, b, c, d);
     switch ((enum figment_trace)event) {
     case FIGMENT_TRACE_DOORBELL:
         trace_figment_doorbell(opaque, a, b);

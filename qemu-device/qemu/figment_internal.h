@@ -6,6 +6,7 @@
  *   figment_host.c      what the model sees of the machine
  *   figment_state.c     save and restore
  *   figment_executor.c  who runs the model, and the lock around it
+ *   figment_trace.c     the device trace in a file
  *
  * The GPU itself is the model library behind figment/figment_model.h; there is
  * none of its behaviour here.
@@ -79,6 +80,8 @@ struct FigmentState {
     uint8_t *stream; /* of the model */
     uint32_t stream_bytes;
     int64_t tick_at_ns; /* when the timer goes off, or -1 */
+    FILE *trace_file; /* NULL: none */
+    VMChangeStateEntry *trace_vm_state;
 
     /* Properties. */
     struct figment_model_config config;
@@ -87,6 +90,7 @@ struct FigmentState {
     uint64_t seed;
     char *model_path;
     char *executor_name;
+    char *trace_path; /* NULL: no trace in a file */
     char *preempt_name;
     char *range[7]; /* in the order of figment_ranges[] */
 };
@@ -112,5 +116,11 @@ void figment_executor_restore(FigmentState *s);
  */
 void figment_executor_enter(FigmentState *s);
 void figment_executor_leave(FigmentState *s, bool may_work);
+
+/* figment_trace.c */
+bool figment_trace_open(FigmentState *s, Error **errp);
+void figment_trace_close(FigmentState *s);
+void figment_trace_write(FigmentState *s, unsigned int event, uint64_t a,
+                         uint64_t b, uint64_t c, uint64_t d);
 
 #endif

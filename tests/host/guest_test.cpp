@@ -115,5 +115,63 @@ TEST(QemuArgv, what_is_appended_ends_the_kernel_command_line) {
   EXPECT_TRUE(values(qemu_argv(guest), "-append")[0].ends_with(" slub_debug=FZP nokaslr"));
 }
 
+// --- deterministic machines ---
+
+Guest deterministic_guest() {
+  Guest guest = small_guest();
+  guest.shares = {{.folder = "/e", .mount = "/e", .writable = true}};
+  guest.deterministic = Deterministic{.seed = 7,
+                                      .images = {{.file = "/o/orders"}, {.file = "/o/root"}}};
+  return guest;
+}
+
+TEST(QemuArgv, of_a_deterministic_machine_has_nothing_that_comes_from_outside) {
+  const auto argv = qemu_argv(deterministic_guest());
+  EXPECT_FALSE(any_contains(argv, "virtio"));
+  EXPECT_FALSE(any_contains(argv, "9p"));
+  EXPECT_FALSE(any_contains(argv, "mode=control"));
+  EXPECT_TRUE(any_contains(values(argv, "-icount"), "sleep=off"));
+  EXPECT_TRUE(any_contains(values(argv, "-rtc"), "clock=vm"));
+  EXPECT_EQ(values(argv, "-seed"), (std::vector<std::string>{"7"}));
+  EXPECT_EQ(values(argv, "-accel"), (std::vector<std::string>{"tcg,thread=single"}));
+  EXPECT_TRUE(any_contains(values(argv, "-device"), "figment-conductor,id=conductor,seed=7"));
+  EXPECT_TRUE(any_contains(values(argv, "-append"), "figment.images=2"));
+}
+
+TEST(QemuArgv, images_are_read_only_nvdimms_in_order) {
+  const auto objects = values(qemu_argv(deterministic_guest()), "-object");
+  ASSERT_EQ(objects.size(), 2u);
+  EXPECT_TRUE(objects[0].contains("mem-path=/o/orders"));
+  EXPECT_TRUE(objects[1].contains("mem-path=/o/root"));
+  for (const auto& object : objects) EXPECT_TRUE(object.contains("readonly=on"));
+}
+
+TEST(QemuArgv, a_saved_machine_writes_its_memory_and_a_restored_one_does_not) {
+  Guest guest = deterministic_guest();
+  guest.deterministic->memory = "/m/memory";
+  guest.deterministic->save = true;
+  guest.deterministic->monitor_fd = 9;
+  const auto save = qemu_argv(guest);
+  EXPECT_TRUE(any_contains(values(save, "-object"), "mem-path=/m/memory,size=2048M,share=on"));
+  EXPECT_TRUE(any_contains(values(save, "-device"), "pause-at-mark=on"));
+  EXPECT_TRUE(any_contains(values(save, "-chardev"), "fd=9"));
+  guest.deterministic->save = false;
+  guest.deterministic->monitor_fd = -1;
+  guest.deterministic->state = "/m/state";
+  const auto restore = qemu_argv(guest);
+  EXPECT_TRUE(any_contains(values(restore, "-object"), "share=off,readonly=on,rom=off"));
+  EXPECT_EQ(values(restore, "-incoming"), (std::vector<std::string>{"defer"}));
+  EXPECT_FALSE(any_contains(restore, "pause-at-mark"));
+}
+
+TEST(QemuArgv, each_gpu_has_a_trace_of_its_own) {
+  Guest guest = small_guest();
+  guest.gpus = 2;
+  guest.trace = "/t/trace";
+  const auto devices = values(qemu_argv(guest), "-device");
+  EXPECT_TRUE(std::ranges::any_of(devices, [](const auto& d) { return d.ends_with("trace=/t/trace"); }));
+  EXPECT_TRUE(any_contains(devices, "trace=/t/trace.1"));
+}
+
 }  // namespace
 }  // namespace figment::host

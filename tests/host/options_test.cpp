@@ -58,6 +58,34 @@ TEST(Options, help_is_a_result) {
   EXPECT_THAT(parsed.help, HasSubstr("--timeout"));
 }
 
+TEST(Options, of_explore_are_read_and_those_of_the_machine_are_kept_to_be_said_again) {
+  const Options options =
+      parse({"explore", "--seeds", "5..9", "--cpus", "3", "--jobs=4", "--shard", "2/3", "--all",
+             "--gpu", "engines=4", "--limit", "7", "--json", "f", "--", "ls", "--jobs", "2"});
+  EXPECT_EQ(options.command, CommandName::explore);
+  EXPECT_EQ(options.seeds.first, 5u);
+  EXPECT_EQ(options.seeds.last, 9u);
+  EXPECT_EQ(options.seeds.shard, 2u);
+  EXPECT_EQ(options.seeds.shards, 3u);
+  EXPECT_EQ(options.jobs, 4u);
+  EXPECT_TRUE(options.all);
+  EXPECT_EQ(options.limit_seconds, 7u);
+  EXPECT_EQ(options.json, "f");
+  EXPECT_THAT(options.arguments, ElementsAre("ls", "--jobs", "2"));
+  EXPECT_THAT(options.given, ElementsAre("--cpus", "3", "--gpu", "engines=4", "--limit", "7"));
+}
+
+TEST(Options, of_a_seeded_run_are_read) {
+  const Options options = parse({"run", "--seed", "0", "--trace", "t", "--gdb", "1234", "--stop-ns",
+                                 "5", "--", "true"});
+  EXPECT_EQ(options.vm.seed, 0u);
+  EXPECT_EQ(options.vm.trace, "t");
+  EXPECT_EQ(options.vm.gdb, "tcp:127.0.0.1:1234");
+  EXPECT_EQ(options.vm.stop_ns, 5u);
+  EXPECT_EQ(parse({"run", "--seed", "1", "--gdb", "/s,t", "--", "true"}).vm.gdb,
+            "unix:/s,,t,server=on,wait=off");
+}
+
 struct Wrong {
   const char* name;
   std::vector<const char*> arguments;
@@ -82,6 +110,19 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"unknown_command", {"frobnicate"}, "'frobnicate'", "demo, test, run"},
         Wrong{"unknown_option", {"run", "--frob", "--", "true"}, "--frob", "--kernel"},
         Wrong{"no_guest_command", {"run"}, "no command", "'--'"},
+        Wrong{"nothing_to_explore", {"explore"}, "no command", "'--'"},
+        Wrong{"seeds_backwards", {"explore", "--seeds", "9..5", "--", "x"}, "'9..5'", "A..B"},
+        Wrong{"seeds_word", {"explore", "--seeds", "all", "--", "x"}, "'all'", "A..B"},
+        Wrong{"shard_zero", {"explore", "--shard", "0/2", "--", "x"}, "'0/2'", "from 1 to N"},
+        Wrong{"shard_beyond", {"explore", "--shard", "3/2", "--", "x"}, "'3/2'", "from 1 to N"},
+        Wrong{"no_jobs", {"explore", "--jobs", "0", "--", "x"}, "'0'", "1 to 1024"},
+        Wrong{"trace_of_many", {"explore", "--trace", "t", "--", "x"}, "--trace", "each seed"},
+        Wrong{"seed_word", {"run", "--seed", "x", "--", "x"}, "'x'", "from 0 to"},
+        Wrong{"gdb_without_seed", {"run", "--gdb", "1", "--", "x"}, "--gdb", "--seed"},
+        Wrong{"gdb_is_nothing", {"run", "--seed", "1", "--gdb", "x", "--", "x"}, "'x'", "socket"},
+        Wrong{"gdb_port", {"run", "--seed", "1", "--gdb", "65536", "--", "x"}, "'65536'", "65535"},
+        Wrong{"stop_without_gdb", {"run", "--seed", "1", "--stop-ns", "1", "--", "x"}, "--stop-ns",
+              "--gdb"},
         Wrong{"command_for_demo", {"demo", "--", "true"}, "demo", "only run"},
         Wrong{"cpus_zero", {"run", "--cpus", "0", "--", "x"}, "'0'", "1 to 64"},
         Wrong{"cpus_word", {"run", "--cpus", "two", "--", "x"}, "'two'", "1 to 64"},
