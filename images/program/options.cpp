@@ -155,8 +155,8 @@ struct Texts {
 };
 
 void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
-  app.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
-      ->type_name("stock|debug|DIR");
+  app.add_option("--kernel", options.vm.kernel, "stock, debug, paranoid, or a build tree")
+      ->type_name("stock|debug|paranoid|DIR");
   app.add_option("--cpus", texts.cpus, "processors of the guest (2)")->type_name("N");
   app.add_option("--mem", texts.memory, "memory of the guest, in MiB or with M or G (2G)")
       ->type_name("SIZE");
@@ -176,10 +176,10 @@ void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
 }
 
 void check_kernel(const std::string& kernel) {
-  if (kernel == "stock" || kernel == "debug") return;
+  if (kernel == "stock" || kernel == "debug" || kernel == "paranoid") return;
   if (!kernel.contains('/') && kernel != "." && kernel != "..") {
     throw UsageError("--kernel: '" + kernel +
-                     "' is not stock, debug, or the path of a kernel build tree (with a '/')");
+                     "' is not stock, debug, paranoid, or the path of a kernel build tree (with a '/')");
   }
 }
 
@@ -293,13 +293,13 @@ Parsed parse_options(std::span<const char* const> arguments) {
         command.add_option("PATTERN", options.arguments,
                            "part of a test's name, or a glob over the whole of it");
         command.add_flag("--list", options.list, "print the names, run nothing");
-        command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
-            ->type_name("stock|debug|DIR");
+        command.add_option("--kernel", options.vm.kernel, "stock, debug, paranoid, or a build tree")
+            ->type_name("stock|debug|paranoid|DIR");
         break;
       case CommandName::build:
         command.add_option("PART", options.arguments, "see doctor for the names");
-        command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
-            ->type_name("stock|debug|DIR");
+        command.add_option("--kernel", options.vm.kernel, "stock, debug, paranoid, or a build tree")
+            ->type_name("stock|debug|paranoid|DIR");
         break;
       case CommandName::doctor:
         command.add_flag("--prune", options.prune, "remove cache entries that nothing here uses");
