@@ -35,7 +35,7 @@ constexpr Hook kHooks[] = {
 };
 
 // Folders that no configuration of ours can need: a third of the source.
-const Argv kUnneeded = {"arch/[!Kx]*/[!c]*", "Documentation/[!K]*", "tools/testing", "tools/perf",
+const Argv kUnneeded = {"arch/[!Kx]*/[!cs]*", "Documentation/[!K]*", "tools/testing", "tools/perf",
                         "drivers/gpu/drm/amd/include"};
 
 // Line tables and nothing else: call traces are decoded, and the build costs little more.

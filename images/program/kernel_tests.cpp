@@ -22,9 +22,9 @@ std::string mark(const std::string& step, const char* end) {
 
 // The part of the log between the marks of a step; up to the end, when the guest died in it.
 std::string segment(const std::string& log, const std::string& step) {
-  const std::size_t begin = log.find(std::format("{}{} begin\n", kMark, step));
+  const std::size_t begin = log.find(std::format("{}{} begin", kMark, step));
   if (begin == log.npos) return {};
-  return log.substr(begin, log.find(std::format("{}{} end\n", kMark, step), begin) - begin);
+  return log.substr(begin, log.find(std::format("{}{} end", kMark, step), begin) - begin);
 }
 
 std::string joined(const std::set<std::string>& words) {

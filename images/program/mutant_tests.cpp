@@ -90,7 +90,7 @@ class MutantTests : public TestSource {
     if (applied.status != 0) throw Failure("the patch does not apply:\n" + applied.text);
     Task task(workshop_, "driver");
     return workshop_.module(task, kernel, source, folder / "objects", "figment",
-                            {"CONFIG_DRM_FIGMENT=m"});
+                            driver_words(kernel));
   }
 
   // What is wrong with how it was caught; empty when all is well.

@@ -109,6 +109,13 @@ Inputs Workshop::module_inputs(const Kernel& kernel) const {
   return inputs;
 }
 
+Argv driver_words(const Kernel& kernel) {
+  Argv words = {"CONFIG_DRM_FIGMENT=m"};
+  // As the recipe of that kernel has it for what the driver builds on.
+  if (kernel.name == "paranoid") words.push_back("KCOV_INSTRUMENT=y");
+  return words;
+}
+
 Inputs Workshop::driver_inputs(const Kernel& kernel) const {
   Inputs inputs = module_inputs(kernel);
   // By file, so that doctor can name the one that changed.
@@ -140,7 +147,7 @@ Driver Workshop::driver(const Kernel& kernel) {
                   [] { std::cerr << "figment: driver: waiting for another run\n"; });
   if (!is_current(module, inputs)) {
     Task task(*this, "driver");
-    this->module(task, kernel, source, into, "figment", {"CONFIG_DRM_FIGMENT=m"});
+    this->module(task, kernel, source, into, "figment", driver_words(kernel));
     set_current(module, inputs);
   }
   const Output depends = capture({"modinfo", "-F", "depends", module});

@@ -165,6 +165,9 @@ class Task {
   bool terminal_;
 };
 
+// What make is told when it builds the driver, beside the kernel and the folders.
+Argv driver_words(const Kernel& kernel);
+
 // The inputs that a product in build/ was made of, if it is there.
 std::optional<Inputs> made_of(const fs::path& product);
 // A stamp of a product in build/: what it was made of, beside it. True when `inputs` are the same.

@@ -16,6 +16,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/platform_device.h>
+#include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -150,9 +151,12 @@ static void control_hung_task(void)
 
 static void control_stall(void)
 {
-	unsigned long end = jiffies + 8 * HZ;
+	unsigned long end;
 
-	/* The test has made the limit three seconds. */
+	/* The test has made the limit three seconds: for grace periods that begin now. */
+	synchronize_rcu();
+	start_poll_synchronize_rcu();
+	end = jiffies + 8 * HZ;
 	preempt_disable();
 	while (time_before(jiffies, end))
 		cpu_relax();
