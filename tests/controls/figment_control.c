@@ -165,12 +165,14 @@ static void control_stall(void)
 
 static void control_kmemleak(void)
 {
-	void *lost = kzalloc(128, GFP_KERNEL);
+	unsigned int i;
 
-	/* Not in any register or on the stack, when the memory is scanned. */
-	OPTIMIZER_HIDE_VAR(lost);
-	lost = NULL;
-	barrier_data(&lost);
+	/* Several: what was left of the last one may still be on some stack. */
+	for (i = 0; i < 16; i++) {
+		void *lost = kzalloc(128, GFP_KERNEL);
+
+		OPTIMIZER_HIDE_VAR(lost);
+	}
 }
 
 static void control_oops(void)
