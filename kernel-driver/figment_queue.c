@@ -476,12 +476,14 @@ void figment_queue_kill(struct figment_queue *queue, int error)
 	struct figment_device *fdev = queue->fdev;
 	struct figment_fence *fence;
 	LIST_HEAD(done);
+	bool cookie;
 	int idx;
 
 	guard(mutex)(&queue->hw_lock);
 	if (queue->dead)
 		return;
 
+	cookie = dma_fence_begin_signalling();
 	if (drm_dev_enter(&fdev->drm, &idx)) {
 		if (!figment_device_wedged(fdev))
 			figment_queue_reset(queue);
@@ -499,6 +501,7 @@ void figment_queue_kill(struct figment_queue *queue, int error)
 		list_splice_init(&queue->in_flight, &done);
 	}
 	figment_fence_signal_list(&done);
+	dma_fence_end_signalling(cookie);
 
 	figment_queue_unmap_ring(queue);
 	/* Nobody looks at it who sees that the queue is dead. */

@@ -41,6 +41,9 @@
  */
 #include <linux/dma-resv.h>
 #include <linux/error-injection.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
 
 #include <drm/drm_drv.h>
@@ -53,38 +56,99 @@
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
+#ifdef CONFIG_LOCKDEP
+/** struct figment_vm_lesson - What lockdep is taught with. */
+struct figment_vm_lesson {
+	struct drm_gpusvm svm;
+	struct figment_pt_space pt;
+	struct dma_fence *fence;
+	struct mmu_interval_notifier notifier;
+};
+
+static void figment_vm_teach_wait(struct figment_vm_lesson *lesson)
+{
+	down_write(&lesson->svm.notifier_lock);
+	dma_fence_wait(lesson->fence, false);
+	up_write(&lesson->svm.notifier_lock);
+}
+
+static bool figment_vm_lesson_invalidate(struct mmu_interval_notifier *notifier,
+					 const struct mmu_notifier_range *range,
+					 unsigned long seq)
+{
+	struct figment_vm_lesson *lesson = container_of(notifier, struct figment_vm_lesson,
+							notifier);
+
+	if (!mmu_notifier_range_blockable(range))
+		return false;
+	mmu_interval_set_seq(notifier, seq);
+	figment_vm_teach_wait(lesson);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops figment_vm_lesson_ops = {
+	.invalidate = figment_vm_lesson_invalidate,
+};
+
+/*
+ * The map that stands for running notifiers is not for modules. So have one run:
+ * on a page of the process that loads us, which nobody else knows.
+ */
+static void figment_vm_teach_notifier(struct figment_vm_lesson *lesson)
+{
+	unsigned long page;
+	int ret;
+
+	/* Built in there is no process; the first VM teaches it then. */
+	if (!current->mm)
+		return;
+	page = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(page))
+		return;
+	ret = mmu_interval_notifier_insert(&lesson->notifier, current->mm, page, PAGE_SIZE,
+					   &figment_vm_lesson_ops);
+	vm_munmap(page, PAGE_SIZE);
+	if (!ret)
+		mmu_interval_notifier_remove(&lesson->notifier);
+}
+#endif
+
 /**
  * figment_vm_prime_lockdep() - Teach lockdep the order before it is needed.
  *
- * Reclaim may invalidate, invalidation takes the notifier lock and waits for
- * fences, and with them for all that runs before a fence signals.
+ * Reclaim may run mmu notifiers, as the kernel itself has taught; ours takes the
+ * notifier lock and waits for fences, and with them for all that runs before a
+ * fence signals. From here on a wrong order is reported when it is first taken,
+ * not when it meets the right one: no memory has to be short, no page taken
+ * away, and nobody has to hang.
  */
 void figment_vm_prime_lockdep(void)
 {
 #ifdef CONFIG_LOCKDEP
-	struct figment_pt_space pt;
-	struct dma_fence *fence = dma_fence_get_stub();
-	struct drm_gpusvm svm;
+	struct figment_vm_lesson *lesson = kzalloc_obj(*lesson, GFP_KERNEL);
 	bool cookie;
 
+	if (!lesson)
+		return;
 	/* Locks of the classes that VMs use: initialised in the same places. */
-	drm_gpusvm_init(&svm, "figment", NULL, 0, 0, 0, NULL, NULL, 0);
-	figment_pt_init_lock(&pt);
+	drm_gpusvm_init(&lesson->svm, "figment", NULL, 0, 0, 0, NULL, NULL, 0);
+	figment_pt_init_lock(&lesson->pt);
+	lesson->fence = dma_fence_get_stub();
 
 	fs_reclaim_acquire(GFP_KERNEL);
-	down_write(&svm.notifier_lock);
-	dma_fence_wait(fence, false);
-	up_write(&svm.notifier_lock);
+	figment_vm_teach_wait(lesson);
 	fs_reclaim_release(GFP_KERNEL);
+	figment_vm_teach_notifier(lesson);
 
 	cookie = dma_fence_begin_signalling();
-	mutex_lock(&pt.lock);
-	mutex_unlock(&pt.lock);
+	mutex_lock(&lesson->pt.lock);
+	mutex_unlock(&lesson->pt.lock);
 	dma_fence_end_signalling(cookie);
 
-	mutex_destroy(&pt.lock);
-	drm_gpusvm_fini(&svm);
-	dma_fence_put(fence);
+	dma_fence_put(lesson->fence);
+	mutex_destroy(&lesson->pt.lock);
+	drm_gpusvm_fini(&lesson->svm);
+	kfree(lesson);
 #endif
 }
 

@@ -493,6 +493,31 @@ class Session {
   _exit(1);  // process 1 that ends is a panic: the host sees it
 }
 
+// Where the kernel looks for leaks, has it look, and puts what it finds into the kernel's log, where
+// the judge reads. An object must be older than five seconds and look the same in two scans to be
+// taken for lost. Where the check is off, the first write fails.
+void report_leaks() {
+  const char* const path = "/sys/kernel/debug/kmemleak";
+  const int control = open(path, O_WRONLY | O_CLOEXEC);
+  if (control < 0) return;
+  constexpr std::string_view kScan = "scan";
+  bool scanned = write(control, kScan.data(), kScan.size()) > 0;
+  if (scanned) {
+    sleep(6);
+    scanned = write(control, kScan.data(), kScan.size()) > 0;
+  }
+  close(control);
+  if (!scanned) return;
+  const int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+  std::ifstream leaks(path);
+  for (std::string line; log >= 0 && std::getline(leaks, line);) {
+    // One write is one record.
+    line += "\n";
+    if (write(log, line.data(), line.size()) < 0) break;
+  }
+  close(log);
+}
+
 Start receive_start(Port& port) {
   for (;;) {
     while (const auto frame = port.next()) {
@@ -527,6 +552,7 @@ void serve(Port& port, const std::vector<std::string>& images) {
   port.send(FrameType::ready);
   Session session(port, start);
   const int status = session.run(signals);
+  report_leaks();
   port.send(FrameType::exit, std::to_string(status));
 }
 

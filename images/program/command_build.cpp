@@ -24,11 +24,13 @@ std::string part_names() {
 void make(Workshop& workshop, const std::string& part, const std::string& kernel_name) {
   const auto kernel = [&] { return workshop.kernel(kernel_name); };
   if (part == "kernel") kernel();
+  if (part.starts_with("kernel-")) workshop.kernel(part.substr(part.find('-') + 1));
   if (part == "qemu") workshop.qemu();
   if (part == "guest-root") workshop.guest_root();
   if (part == "programs") workshop.programs({"all"});
   if (part == "fuzzers") workshop.fuzzers({"all"});
   if (part == "driver") workshop.driver(kernel());
+  if (part == "test-modules") workshop.control_module(kernel());
   if (part == "initramfs" || part == "tools") workshop.programs();
   if (part == "initramfs") workshop.initramfs(kernel());
   if (part == "tools") workshop.tools(kernel());
@@ -59,7 +61,7 @@ std::string join(const std::vector<std::string>& words, std::size_t most) {
 
 // One line about a part: whether it is there as its inputs are now, and if not, why.
 void say(const std::string& part, bool ready, const std::string& key, const std::string& about) {
-  std::cout << std::format("  {:<11} {:<8} {:<16}  {}\n", part, ready ? "ready" : "missing", key, about);
+  std::cout << std::format("  {:<15} {:<8} {:<16}  {}\n", part, ready ? "ready" : "missing", key, about);
 }
 
 std::string reason(const Inputs& wanted, const std::optional<Inputs>& last) {
@@ -122,7 +124,8 @@ int build_command(const Options& options) {
   }
   Workshop workshop(Places::from_environment());
   for (const PartInfo& info : part_infos()) {
-    const bool wanted = options.arguments.empty() ||
+    // Kernels that take long are made by name, or as --kernel.
+    const bool wanted = (options.arguments.empty() && !info.name.starts_with("kernel-")) ||
                         std::ranges::find(options.arguments, info.name) != options.arguments.end();
     if (wanted) make(workshop, info.name, options.vm.kernel);
   }
@@ -136,13 +139,17 @@ int doctor_command(const Options& options) {
   const Cache& cache = workshop.cache();
   const std::vector<std::pair<std::string, Inputs>> kept = {
       {"kernel", workshop.stock_kernel_inputs()},
+      {"kernel-debug", workshop.built_kernel_inputs("debug")},
+      {"kernel-paranoid", workshop.built_kernel_inputs("paranoid")},
       {"qemu", workshop.qemu_inputs()},
       {"guest-root", workshop.guest_root_inputs()}};
   describe_host();
   std::cout << "Cache " << places.cache.string() << "\n";
   say("build-root", true, places.build_root_id, "");
   std::set<fs::path> used = {places.build_root,
-                             cache.workspace_path("qemu", workshop.qemu_workspace_inputs().key())};
+                             cache.workspace_path("qemu", workshop.qemu_workspace_inputs().key()),
+                             cache.workspace_path("kernel-source",
+                                                  workshop.kernel_source_inputs().key())};
   for (const auto& [part, inputs] : kept) {
     describe_entry(cache, part, inputs);
     used.insert(cache.root() / part / inputs.key());
@@ -151,13 +158,13 @@ int doctor_command(const Options& options) {
   std::ranges::move(cache.workspaces(), std::back_inserter(all));
   for (const Entry& entry : all) {
     if (used.contains(entry.path)) continue;
-    std::cout << std::format("  {:<11} {:<8} {:<16}  {}\n", entry.part,
+    std::cout << std::format("  {:<15} {:<8} {:<16}  {}\n", entry.part,
                              options.prune ? "removed" : "unused", entry.key,
                              human(size_of(entry.path)));
     if (options.prune) fs::remove_all(entry.path);
   }
   for (const fs::path& path : cache.leftovers()) {
-    std::cout << std::format("  {:<11} left by a run that was interrupted, or is going on\n",
+    std::cout << std::format("  {:<15} left by a run that was interrupted, or is going on\n",
                              (path.parent_path().filename() / path.filename()).string());
   }
   std::cout << "Checkout " << places.checkout.string() << ", kernel stock\n";

@@ -96,6 +96,13 @@ int test_command(const Options& options) {
     prepare(workshop, VmOptions{}, {});
     prepare(workshop, options.vm, {});
   }
+  for (const Selection& selection : selections) {
+    for (const std::string& kernel : selection.source.kernels()) {
+      VmOptions vm = options.vm;
+      vm.kernel = kernel;
+      prepare(workshop, vm, {});
+    }
+  }
   Tally tally;
   for (const auto& [source, names] : selections) {
     source.run(names, [&](const TestResult& result) { tally.add(result); });

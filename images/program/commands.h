@@ -34,6 +34,7 @@ struct GuestNeeds {
   std::vector<Share> shares;     // beside the user's
   bool null_nvme = false;
   fs::path directory;            // of the command; empty: as `run` does
+  fs::path driver = {};          // figment.ko instead of the checkout's own; the guest sees its path
 };
 
 // Makes every part that the guest needs and puts it together.

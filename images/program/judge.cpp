@@ -7,6 +7,8 @@
 #include <array>
 #include <stdexcept>
 
+#include "stack_trace.h"
+
 namespace figment::host {
 
 namespace {
@@ -37,6 +39,18 @@ constexpr std::array kPatterns = {
     Pattern{"lockup", "watchdog: BUG: soft lockup", true},
     Pattern{"lockup", "watchdog: Watchdog detected hard LOCKUP", true},
     Pattern{"lockup", "BUG: workqueue lockup", true},
+    Pattern{"atomic sleep", "BUG: sleeping function called from invalid context", true},
+    Pattern{"atomic sleep", "BUG: scheduling while atomic", true},
+    Pattern{"preemption", "BUG: using __this_cpu", true},
+    Pattern{"preemption", "BUG: using smp_processor_id", true},
+    Pattern{"lockdep", "BUG: Invalid wait context", true},
+    Pattern{"lockdep", "[ BUG: Invalid wait context ]", true},
+    Pattern{"lockdep", "WARNING: Nested lock was not taken", true},
+    Pattern{"lockdep", "WARNING: lock held when returning to user space", true},
+    Pattern{"lockdep", "WARNING: still has locks held", true},
+    Pattern{"lockdep", "WARNING: bad lock", true},
+    Pattern{"lockdep", "BUG: held lock freed", true},
+    Pattern{"lockdep", "BUG: spinlock", true},
     Pattern{"bad page", "BUG: Bad page", true},
     Pattern{"bad page", "BUG: Bad rss-counter", true},
     Pattern{"stall", "rcu: INFO: rcu_", true},
@@ -48,6 +62,7 @@ constexpr std::array kPatterns = {
     Pattern{"debug object", "ODEBUG:", true},
     Pattern{"slab", "BUG kmalloc", true},
     Pattern{"list", "list_add corruption", false},
+    Pattern{"list", "list_add double add", false},
     Pattern{"list", "list_del corruption", false},
     Pattern{"oops", "BUG:", true},
     Pattern{"oops", "kernel BUG at", true},
@@ -61,8 +76,13 @@ constexpr std::array kPatterns = {
     Pattern{"oops", "Internal error:", true},
     Pattern{"warning", "WARNING:", true},
     Pattern{"leak", "Memory manager not clean", false},
+    Pattern{"leak", "Objects remaining", false},
     Pattern{"panic", "Kernel panic", true},
 };
+
+// A report is no longer than this, and its first frame comes this soon.
+constexpr std::size_t kTraceLines = 160;
+constexpr std::size_t kToFirstFrame = 60;
 
 // "[    1.234567] [ T42] text" or "[    1.234567][   T42] text": what comes before the text.
 std::string_view message_of(std::string_view line) {
@@ -83,6 +103,28 @@ const Pattern* match(std::string_view message) {
     return pattern.at_start ? message.starts_with(pattern.text) : message.contains(pattern.text);
   });
   return found == kPatterns.end() ? nullptr : &*found;
+}
+
+bool is_rule(std::string_view message) {
+  return message.size() > 10 && message.find_first_not_of('=') == message.npos;
+}
+
+// The lines of `lines` from `begin` on that belong to the report before them. A report ends with
+// its call trace; KASAN's, which has several, with a line of its own.
+std::vector<std::string> trace_from(const std::vector<std::string_view>& lines, std::size_t begin,
+                                    std::string_view kind) {
+  std::vector<std::string> trace;
+  std::size_t with_frames = 0;  // lines up to the last one that has a frame
+  for (std::size_t i = begin; i < std::min(lines.size(), begin + kTraceLines); ++i) {
+    const std::string_view message = lines[i];
+    if (is_rule(message) || message.contains("---[ end trace")) break;
+    if (with_frames == 0 && i - begin >= kToFirstFrame) break;
+    trace.emplace_back(message);
+    if (frame_in(message)) with_frames = trace.size();
+    if (message.contains("</TASK>") && kind != "kasan") break;
+  }
+  trace.resize(with_frames);
+  return trace;
 }
 
 template <typename Each>
@@ -127,15 +169,19 @@ Judge::Judge(std::string_view noise) {
 }
 
 std::vector<KernelReport> Judge::reports(std::string_view log) const {
+  std::vector<std::string_view> lines;
+  for_each_line(log, [&](std::string_view line, std::size_t) { lines.push_back(message_of(line)); });
   std::vector<KernelReport> found;
-  for_each_line(log, [&](std::string_view line, std::size_t number) {
-    const std::string_view message = message_of(line);
-    const Pattern* pattern = match(message);
-    if (!pattern) return;
-    const std::string text{message};
-    if (std::ranges::any_of(noise_, [&](const auto& e) { return e->matches(text); })) return;
-    found.push_back({std::string{pattern->kind}, text, number});
-  });
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const Pattern* pattern = match(lines[i]);
+    if (!pattern) continue;
+    const std::string text{lines[i]};
+    if (std::ranges::any_of(noise_, [&](const auto& e) { return e->matches(text); })) continue;
+    found.push_back({.kind = std::string{pattern->kind},
+                     .line = text,
+                     .line_number = i + 1,
+                     .trace = trace_from(lines, i + 1, pattern->kind)});
+  }
   return found;
 }
 

@@ -19,6 +19,8 @@ struct KernelReport {
   std::string kind;         // "warning", "oops", "kasan", ...
   std::string line;         // the line that began it, without its time stamp
   std::size_t line_number;  // in the log, from 1
+  // What follows, to the end of its last call trace, without time stamps; empty if there is none.
+  std::vector<std::string> trace = {};
   bool operator==(const KernelReport&) const = default;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Kernels: Debian's own ("stock"), and build trees of the user.
+// Kernels that we do not compile: Debian's own ("stock"), and build trees of the user.
+// kernel_source.cpp has the others.
 //
 // The image that is booted is the ELF file with a PVH entry where there is one: its decompression
 // is done here once, and not by the emulated processor at each boot.
@@ -44,11 +45,6 @@ std::string payload_of(const std::string& image) {
   const std::size_t length = le32(image, 0x24c);
   if (length < 8 || offset + length > image.size()) throw Failure("the kernel image is cut off");
   return image.substr(offset, length - 4);
-}
-
-std::string first_line(const fs::path& path) {
-  const std::string text = read_file(path);
-  return text.substr(0, text.find('\n'));
 }
 
 bool has_option(const std::string& config, const std::string& name) {
@@ -129,11 +125,7 @@ Inputs Workshop::stock_kernel_inputs() const {
 }
 
 Kernel Workshop::kernel(const std::string& name) {
-  if (name == "debug") {
-    throw Failure(
-        "--kernel debug: there is no recipe for a debug kernel yet; build one yourself from "
-        "Debian's linux-source and give its tree as --kernel DIR");
-  }
+  if (is_built_kernel(name)) return built_kernel(name);
   if (name != "stock") return kernel_from_tree(name);
   const Inputs inputs = stock_kernel_inputs();
   std::optional<Task> task;
@@ -169,7 +161,8 @@ Kernel Workshop::kernel(const std::string& name) {
           .image = entry / "vmlinux",
           .modules = entry / "modules" / release,
           .modules_image = entry / "modules.erofs",
-          .build = "/usr/lib/modules/" + release + "/build"};
+          .build = "/usr/lib/modules/" + release + "/build",
+          .symbols = {}};
 }
 
 // A build tree is used as it is: what its owner built last is what boots. Modules are installed
@@ -201,7 +194,8 @@ Kernel Workshop::kernel_from_tree(const fs::path& tree) {
                 .image = pvh ? folder / "vmlinux" : folder / "arch/x86/boot/bzImage",
                 .modules = {},
                 .modules_image = {},
-                .build = folder};
+                .build = folder,
+                .symbols = folder};
   if (!fs::exists(kernel.image)) {
     throw Failure(std::format("--kernel {}: neither vmlinux (with CONFIG_PVH) nor bzImage is there",
                               tree.string()));

@@ -161,8 +161,8 @@ struct Texts {
 };
 
 void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
-  app.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
-      ->type_name("stock|debug|DIR");
+  app.add_option("--kernel", options.vm.kernel, "stock, debug, paranoid, or a build tree")
+      ->type_name("stock|debug|paranoid|DIR");
   app.add_option("--driver", options.vm.driver, "the driver from a changed copy of kernel-driver/")
       ->type_name("DIR");
   app.add_option("--cpus", texts.cpus, "processors of the guest (2)")->type_name("N");
@@ -252,10 +252,10 @@ std::string parse_gdb(const std::string& text) {
 }
 
 void check_kernel(const std::string& kernel) {
-  if (kernel == "stock" || kernel == "debug") return;
+  if (kernel == "stock" || kernel == "debug" || kernel == "paranoid") return;
   if (!kernel.contains('/') && kernel != "." && kernel != "..") {
     throw UsageError("--kernel: '" + kernel +
-                     "' is not stock, debug, or the path of a kernel build tree (with a '/')");
+                     "' is not stock, debug, paranoid, or the path of a kernel build tree (with a '/')");
   }
 }
 
@@ -404,8 +404,8 @@ Parsed parse_options(std::span<const char* const> arguments) {
         command.add_option("PATTERN", options.arguments,
                            "part of a test's name, or a glob over the whole of it");
         command.add_flag("--list", options.list, "print the names, run nothing");
-        command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
-            ->type_name("stock|debug|DIR");
+        command.add_option("--kernel", options.vm.kernel, "stock, debug, paranoid, or a build tree")
+            ->type_name("stock|debug|paranoid|DIR");
         break;
       case CommandName::fuzz:
         command.add_option("INPUT", options.arguments, "files to play and tell instead");
@@ -419,8 +419,8 @@ Parsed parse_options(std::span<const char* const> arguments) {
         break;
       case CommandName::build:
         command.add_option("PART", options.arguments, "see doctor for the names");
-        command.add_option("--kernel", options.vm.kernel, "stock, debug, or a kernel build tree")
-            ->type_name("stock|debug|DIR");
+        command.add_option("--kernel", options.vm.kernel, "stock, debug, paranoid, or a build tree")
+            ->type_name("stock|debug|paranoid|DIR");
         break;
       case CommandName::doctor:
         command.add_flag("--prune", options.prune, "remove cache entries that nothing here uses");

@@ -23,7 +23,7 @@ struct UsageError : std::runtime_error {
 
 // The VM options of the commands that boot a guest.
 struct VmOptions {
-  std::string kernel = "stock";  // stock, debug, or a kernel build tree
+  std::string kernel = "stock";  // stock, debug, paranoid, or a kernel build tree
   std::string driver;            // folder of the driver's sources; empty: the checkout's
   unsigned cpus = 2;
   std::uint64_t memory_mib = 2048;

@@ -46,13 +46,13 @@ std::string guest_directory(const std::vector<Share>& shares, const fs::path& ch
 }
 
 // The tools are in the image, the guest tests in the checkout.
-std::vector<std::string> guest_environment(const fs::path& meson_folder) {
+std::vector<std::string> guest_environment(const fs::path& meson_folder, const std::string& driver) {
   std::vector<std::string> environment = {
       "PATH=/opt/figment/bin:" + (meson_folder / "tests/guest").string() +
           ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       "HOME=/root", "LANG=C.UTF-8", "USER=root", "SHELL=/bin/bash",
       // For those who unload the driver and want it back; what it needs stays loaded.
-      "FIGMENT_MODULE=/opt/figment/modules/figment.ko"};
+      "FIGMENT_MODULE=" + driver};
   const char* terminal = std::getenv("TERM");
   environment.push_back(std::string{"TERM="} + (terminal ? terminal : "dumb"));
   return environment;
@@ -113,7 +113,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   }
   std::ranges::copy(needs.shares, std::back_inserter(guest.shares));
 
-  const std::string kernel_name = vm.kernel == "stock" || vm.kernel == "debug"
+  const std::string kernel_name = vm.kernel == "stock" || is_built_kernel(vm.kernel)
                                       ? vm.kernel
                                       : visible(fs::absolute(vm.kernel)).string();
   if (!vm.driver.empty()) workshop.use_driver(visible(fs::absolute(vm.driver)));
@@ -124,7 +124,8 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   guest.kernel = kernel.image;
   const fs::path root = workshop.guest_root();
   guest.initramfs = workshop.initramfs(kernel);
-  const Tools tools = workshop.tools(kernel);
+  Tools tools = workshop.tools(kernel);
+  if (!needs.driver.empty()) tools.driver_modules.back() = needs.driver;
   guest.disks = {root, kernel.modules_image, tools.image};
   prepared.driver = workshop.driver_file(kernel);
   guest.append = vm.append;
@@ -152,11 +153,17 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   };
   if (guest.null_nvme) load(tools.nvme_modules);
   if (guest.gpus > 0) load(tools.driver_modules);
-  start.environment = guest_environment(workshop.meson_folder());
+  start.environment = guest_environment(workshop.meson_folder(), tools.driver_modules.back());
   start.arguments = needs.command;
   start.directory = needs.directory.empty() ? guest_directory(guest.shares, places.checkout)
                                             : needs.directory.string();
   prepared.session.timeout = vm.timeout;
+  prepared.session.symbols = {
+      .kernel = kernel.image,
+      .modules = {needs.driver.empty() ? workshop.driver_file(kernel) : needs.driver,
+                  workshop.control_module_file(kernel)},
+      .prefixes = {places.checkout.string() + "/", workshop.kernel_source_folder().string() + "/"}};
+  if (!kernel.symbols.empty()) prepared.session.symbols.modules.push_back(kernel.symbols);
   if (vm.seed) make_deterministic(workshop, vm, kernel, prepared);
   return prepared;
 }

@@ -122,11 +122,41 @@ fs::path Workshop::driver_file(const Kernel& kernel) const {
   return places_.build / "driver" / product_id(kernel) / "figment.ko";
 }
 
-Inputs Workshop::driver_inputs(const Kernel& kernel) const {
+fs::path Workshop::control_module_file(const Kernel& kernel) const {
+  return places_.build / "test-modules" / kernel.id / "figment_control.ko";
+}
+
+fs::path Workshop::control_module(const Kernel& kernel) {
+  const fs::path source = places_.checkout / "tests/controls";
+  const fs::path file = control_module_file(kernel);
+  Inputs inputs = module_inputs(kernel);
+  inputs.add_path("tests/controls", source);
+  const Lock lock(places_.build / "driver.lock", {});
+  if (is_current(file, inputs)) return file;
+  Task task(*this, "test-modules");
+  module(task, kernel, source, file.parent_path(), "figment_control");
+  set_current(file, inputs);
+  return file;
+}
+
+// Of every module for a kernel.
+Inputs Workshop::module_inputs(const Kernel& kernel) const {
   Inputs inputs;
   inputs.add("build root", places_.build_root_id);
   inputs.add("kernel", kernel.id + " " + kernel.release + " " +
                            file_stamp(kernel.build / "Module.symvers"));
+  return inputs;
+}
+
+Argv driver_words(const Kernel& kernel) {
+  Argv words = {"CONFIG_DRM_FIGMENT=m"};
+  // As the recipe of that kernel has it for what the driver builds on.
+  if (kernel.name == "paranoid") words.push_back("KCOV_INSTRUMENT=y");
+  return words;
+}
+
+Inputs Workshop::driver_inputs(const Kernel& kernel) const {
+  Inputs inputs = module_inputs(kernel);
   // By file, so that doctor can name the one that changed.
   const fs::path parent = driver_source_.parent_path();
   for (const auto& entry : fs::recursive_directory_iterator(driver_source_)) {
@@ -134,6 +164,17 @@ Inputs Workshop::driver_inputs(const Kernel& kernel) const {
     inputs.add_path(fs::relative(entry.path(), parent), entry.path());
   }
   return inputs;
+}
+
+// With debug information, whatever the kernel has itself: for call traces and debuggers.
+fs::path Workshop::module(Task& task, const Kernel& kernel, const fs::path& source,
+                          const fs::path& into, const std::string& name, const Argv& words) {
+  fs::create_directories(into);
+  Argv argv = {"make", "-C", kernel.build, "M=" + source.string(), "MO=" + into.string(),
+               "KCFLAGS=-g", "modules"};
+  std::ranges::copy(words, std::back_inserter(argv));
+  task.run(argv);
+  return into / (name + ".ko");
 }
 
 Driver Workshop::driver(const Kernel& kernel) {
@@ -145,9 +186,7 @@ Driver Workshop::driver(const Kernel& kernel) {
                   [] { std::cerr << "figment: driver: waiting for another run\n"; });
   if (!is_current(module, inputs)) {
     Task task(*this, "driver");
-    fs::create_directories(into);
-    task.run({"make", "-C", kernel.build, "M=" + source.string(), "MO=" + into.string(),
-              "CONFIG_DRM_FIGMENT=m", "modules"});
+    this->module(task, kernel, source, into, "figment", driver_words(kernel));
     set_current(module, inputs);
   }
   const Output depends = capture({"modinfo", "-F", "depends", module});

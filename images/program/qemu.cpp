@@ -5,9 +5,9 @@
 // The unpacked and configured tree stays in the cache as a workspace, so that a change of the
 // device costs seconds and not minutes. What is used is a copy of the binary, keyed by everything
 // that went into it; the workspace may belong to another checkout a moment later.
-#include <algorithm>
 #include <iostream>
 
+#include "source_copy.h"
 #include "workshop.h"
 
 namespace figment::host {
@@ -32,11 +32,6 @@ const Argv kConfigure = {"--target-list=x86_64-softmmu",
 // are for machines that stop at an exact instruction (docs/determinism.md): a machine that is being
 // stopped is not idle, so its clock must not jump to the next timer; and at a breakpoint of one CPU
 // the other ones go no further.
-struct Hook {
-  const char* file;
-  const char* after;  // a line of the file, whole, or some; the first place counts
-  const char* line;
-};
 constexpr Hook kHooks[] = {
     {"hw/meson.build", "subdir('dma')", "subdir('figment')"},
     {"hw/Kconfig", "source dma/Kconfig", "source figment/Kconfig"},
@@ -59,27 +54,9 @@ constexpr Hook kHooks[] = {
      "        }"},
 };
 
-void apply(const Hook& hook, const fs::path& tree) {
-  std::string text = read_file(tree / hook.file);
-  const std::string after = "\n" + std::string{hook.after} + "\n";
-  const std::size_t at = text.find(after);
-  if (at == text.npos) throw Failure(std::string{"QEMU's "} + hook.file + " has no line " + hook.after);
-  text.insert(at + after.size(), std::string{hook.line} + "\n");
-  write_file(tree / hook.file, text);
-}
-
-// Makes `to` have the content of `from`. A file that has it already keeps its time: ninja builds
-// what is newer, and another checkout's file may be older and still different.
-void refresh(const fs::path& from, const fs::path& to) {
-  const std::string content = read_file(from);
-  if (fs::exists(to) && read_file(to) == content) return;
-  fs::create_directories(to.parent_path());
-  write_file(to, content);
-}
-
 // The device's sources and the two contracts that they include.
-std::vector<std::pair<fs::path, fs::path>> device_files(const fs::path& checkout) {
-  std::vector<std::pair<fs::path, fs::path>> files;
+SourceFiles device_files(const fs::path& checkout) {
+  SourceFiles files;
   for (const auto& file : fs::directory_iterator(checkout / "qemu-device/qemu")) {
     if (file.is_regular_file()) files.emplace_back(file.path(), file.path().filename());
   }
@@ -87,22 +64,6 @@ std::vector<std::pair<fs::path, fs::path>> device_files(const fs::path& checkout
   files.emplace_back(checkout / "qemu-device/model/include/figment/figment_model.h",
                      "figment/figment_model.h");
   return files;
-}
-
-void refresh_device(const fs::path& checkout, const fs::path& folder) {
-  std::vector<fs::path> wanted;
-  for (const auto& [from, name] : device_files(checkout)) {
-    refresh(from, folder / name);
-    wanted.push_back(name);
-  }
-  std::vector<fs::path> stale;
-  for (const auto& file : fs::recursive_directory_iterator(folder)) {
-    if (file.is_directory()) continue;
-    if (std::ranges::find(wanted, fs::relative(file.path(), folder)) == wanted.end()) {
-      stale.push_back(file.path());
-    }
-  }
-  for (const fs::path& file : stale) fs::remove(file);
 }
 
 }  // namespace
@@ -148,7 +109,7 @@ fs::path Workshop::qemu() {
                         partial / "configs/devices/x86_64-softmmu/figment.mak");
           fs::rename(partial, source);
         }
-        refresh_device(places_.checkout, source / "hw/figment");
+        refresh_sources(device_files(places_.checkout), source / "hw/figment");
         if (!fs::exists(build / "configured")) {
           fs::remove_all(build);
           fs::create_directories(build);

@@ -286,14 +286,22 @@ std::string Verdict::explanation() const {
   std::string text;
   if (!trouble.empty()) text += "figment: " + trouble + "\n";
   constexpr std::size_t kShown = 5;
+  std::size_t told = 0;  // lines of the log that are in a trace already
   for (std::size_t i = 0; i < std::min(reports.size(), kShown); ++i) {
-    text += std::format("figment: kernel report ({}): {} (line {})\n", reports[i].kind,
-                        reports[i].line, reports[i].line_number);
+    const KernelReport& report = reports[i];
+    text += std::format("figment: kernel report ({}): {} (line {})\n", report.kind, report.line,
+                        report.line_number);
+    // "BUG:" and then "Oops:" are one report with one trace.
+    if (report.line_number <= told) continue;
+    for (const std::string& line : report.trace) text += "  | " + line + "\n";
+    told = report.line_number + report.trace.size();
   }
   if (reports.size() > kShown) {
     text += std::format("figment: and {} more kernel reports\n", reports.size() - kShown);
   }
-  if (!text.empty()) text += std::format("figment: console log: {}\n", console.string());
+  if (text.empty()) return text;
+  text += std::format("figment: console log: {}\n", console.string());
+  if (!rerun.empty()) text += std::format("figment: again: {}\n", rerun);
   return text;
 }
 
@@ -352,6 +360,8 @@ Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge
   }
   Verdict verdict = Session(guest, options, std::move(ours), std::move(qemu)).run();
   if (fs::exists(guest.console)) verdict.reports = judge.reports(read_file(guest.console));
+  for (KernelReport& report : verdict.reports) add_source_lines(report.trace, options.symbols);
+  verdict.rerun = options.rerun;
   const std::string said = read_file(qemu_log);
   if (!verdict.trouble.empty() && !said.empty()) verdict.trouble += "; QEMU said:\n" + indented(said);
   while (verdict.trouble.ends_with('\n')) verdict.trouble.pop_back();

@@ -15,6 +15,7 @@
 #include "judge.h"
 #include "process.h"
 #include "protocol.h"
+#include "stack_trace.h"
 
 namespace figment::host {
 
@@ -25,6 +26,7 @@ struct Verdict {
   std::vector<KernelReport> reports;  // from the console, whatever the status says
   fs::path console;
   std::string release;                // of the guest's kernel, from its agent
+  std::string rerun;                  // the command that does it again, or empty
   // Since QEMU was started; zero: not reached.
   std::chrono::milliseconds until_ready{0};
   std::chrono::milliseconds until_exit{0};
@@ -47,6 +49,8 @@ struct SessionOptions {
   bool forward_stdin = false;
   bool terminal = false;  // ours is raw and the guest's command has one; Ctrl-] ends the guest
   fs::path folder;        // for console.log and qemu.log
+  SymbolFiles symbols;    // of the guest's kernel and modules, to say in which lines reports are
+  std::string rerun;      // the command that does it again; told with what is not well
 };
 
 // `guest.console` and `guest.agent_fd` are filled in here. Throws Interrupted; then QEMU is gone.

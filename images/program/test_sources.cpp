@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include "demo.h"
+#include "kernel_tests.h"
+#include "test_guest.h"
 
 namespace figment::host {
 
@@ -19,7 +21,12 @@ namespace {
 // A program that is silent for so long hangs. Sanitised model tests on a loaded machine take
 // minutes, guests boot in between.
 constexpr std::chrono::minutes kSilence{10};
-constexpr std::chrono::minutes kGuestLimit{25};
+
+// What is worth a kernel that checks everything: the paths on which the kernel takes memory away,
+// and those that take the driver apart.
+const std::vector<std::string> kParanoidSubset = {"UserptrTest.*", "Module.*", "Unbind.*",
+                                                  "Killed.*",
+                                                  "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
 constexpr const char* kFuzzPrefix = "fuzz.";
 
@@ -121,69 +128,69 @@ class CommandTest : public TestSource {
   fs::path folder_;
 };
 
+// figment-guest-tests on one kernel: "guest." is the kernel that was asked for, "debug." and so on
+// are those of that name.
 class GuestTests : public TestSource {
  public:
-  GuestTests(Workshop& workshop, VmOptions vm) : workshop_(workshop), vm_(std::move(vm)) {}
+  // `subset`: globs of Suite.Case, or none for all.
+  GuestTests(Workshop& workshop, VmOptions vm, std::string prefix, std::vector<std::string> subset)
+      : workshop_(workshop), vm_(std::move(vm)), prefix_(std::move(prefix)),
+        subset_(std::move(subset)) {}
 
   std::vector<std::string> names() override {
     const Output list = capture({program(), "--gtest_list_tests"});
     if (list.status != 0) throw Failure("figment-guest-tests cannot list its tests");
     std::vector<std::string> names = parse_test_list(list.text);
-    for (std::string& name : names) name = kPrefix + name;
-    names.push_back(kLogName);
+    std::erase_if(names, [this](const std::string& name) { return !is_selected(name, subset_); });
+    for (std::string& name : names) name = prefix_ + name;
+    names.push_back(log_name());
     return names;
   }
 
+  std::vector<std::string> kernels() const override { return {vm_.kernel}; }
+
   void run(const std::vector<std::string>& selected, const Report& report) override {
     std::vector<std::string> tests = selected;
-    std::erase(tests, kLogName);
+    std::erase(tests, log_name());
     std::string reports;
+    const auto run_one = [&](const Argv& command, const auto& output) {
+      // A guest that died is run again without the test that it died in: the names say which.
+      const std::string rerun = "./figment test '" + prefix_ + "*'" +
+                                (prefix_ == "guest." && vm_.kernel != "stock"
+                                     ? " --kernel " + vm_.kernel
+                                     : "");
+      const Verdict verdict = run_test_guest(
+          workshop_, vm_,
+          {.command = command, .shares = {}, .null_nvme = false, .directory = "/root"}, rerun,
+          output);
+      if (!verdict.reports.empty()) reports += verdict.explanation();
+      return gtest_run_of(verdict);
+    };
     if (tests.empty()) {
       // Only the log is asked for: that of a guest that boots, loads the driver and unloads it.
-      reports = run_one({"modprobe", "-r", "figment"}, {}).second;
+      run_one({"modprobe", "-r", "figment"}, std::function<void(std::string_view)>{});
     } else {
-      run_gtest(kPrefix, without_prefix(tests, kPrefix),
+      run_gtest(prefix_, without_prefix(tests, prefix_),
                 [&](const std::string& filter, const auto& output) {
-                  auto [run, log] = run_one(
-                      {"env", "GTEST_COLOR=no", "figment-guest-tests", "--gtest_filter=" + filter},
-                      output);
-                  reports += log;
-                  return run;
+                  return run_one(guest_tests_command(filter), output);
                 },
                 report);
     }
     // Always said, selected or not: no run of guest tests is good with a report in the log.
-    report({.name = kLogName,
+    report({.name = log_name(),
             .outcome = reports.empty() ? Outcome::passed : Outcome::failed,
             .detail = reports,
             .milliseconds = 0});
   }
 
  private:
-  static constexpr const char* kPrefix = "guest.";
-  static constexpr const char* kLogName = "guest.Kernel.log_holds_no_report";
-
+  std::string log_name() const { return prefix_ + "Kernel.log_holds_no_report"; }
   fs::path program() const { return workshop_.meson_product("figment-guest-tests"); }
-
-  // A guest that runs `command`; and what the judge found in its log, in words.
-  std::pair<GtestRun, std::string> run_one(const Argv& command,
-                                           const std::function<void(std::string_view)>& output) {
-    Prepared prepared = prepare(workshop_, vm_,
-                                {.command = command, .shares = {}, .null_nvme = false,
-                                 .directory = "/root"});
-    prepared.session.folder = run_folder(workshop_.places());
-    prepared.session.timeout = kGuestLimit;
-    prepared.session.on_stdout = prepared.session.on_stderr = output;
-    const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop_.places()));
-    GtestRun run{.status = verdict.status.value_or(3), .trouble = {}};
-    if (!verdict.trouble.empty()) {
-      run.trouble = verdict.trouble + "; console log: " + verdict.console.string();
-    }
-    return {run, verdict.reports.empty() ? "" : verdict.explanation()};
-  }
 
   Workshop& workshop_;
   VmOptions vm_;
+  std::string prefix_;
+  std::vector<std::string> subset_;
 };
 
 // The whole chain once: fork stress in a guest. The rows judge themselves; here it is asked that
@@ -297,7 +304,10 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
     return nlohmann::json::parse(read_file(folder / "meson-info" / ("intro-" + what + ".json")));
   };
   std::vector<MesonTest> tests;
-  std::vector<std::string> prefixes = {"guest.", "demo.", kFuzzPrefix};
+  // With a kernel of the user's choice the tests in guests are for that one.
+  const bool all_kernels = vm.kernel == "stock";
+  std::vector<std::string> prefixes = {"guest.",    "demo.",    "debug.", "paranoid.",
+                                       "controls.", "mutants.", "kunit.", "driver.",   kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");
@@ -340,7 +350,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   };
   const fs::path folder = workshop.meson_folder();
   std::vector<std::string> targets = targets_of(folder);
-  if (wanted("guest.")) {
+  if (wanted("guest.") || wanted("debug.") || wanted("paranoid.") || wanted("mutants.")) {
     targets.push_back(workshop.meson_product("figment-guest-tests").lexically_relative(folder));
   }
   if (!targets.empty()) workshop.programs(targets);
@@ -354,7 +364,28 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
       sources.push_back(std::make_unique<CommandTest>(test.prefix + test.name, test.argv, test.folder));
     }
   }
-  if (wanted("guest.")) sources.push_back(std::make_unique<GuestTests>(workshop, vm));
+  const auto on = [&vm](const char* kernel) {
+    VmOptions other = vm;
+    other.kernel = kernel;
+    return other;
+  };
+  if (wanted("driver.")) sources.push_back(driver_source_tests(workshop));
+  if (wanted("guest.")) {
+    sources.push_back(
+        std::make_unique<GuestTests>(workshop, vm, "guest.", std::vector<std::string>{}));
+  }
+  if (all_kernels && wanted("debug.")) {
+    sources.push_back(
+        std::make_unique<GuestTests>(workshop, on("debug"), "debug.", std::vector<std::string>{}));
+  }
+  if (all_kernels && wanted("paranoid.")) {
+    sources.push_back(
+        std::make_unique<GuestTests>(workshop, on("paranoid"), "paranoid.", kParanoidSubset));
+  }
+  const std::string judge = vm.kernel == "stock" ? "debug" : vm.kernel;
+  if (wanted("controls.")) sources.push_back(control_tests(workshop, on(judge.c_str())));
+  if (wanted("mutants.")) sources.push_back(mutant_tests(workshop, on(judge.c_str())));
+  if (wanted("kunit.")) sources.push_back(kunit_tests(workshop, on(judge.c_str())));
   if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;
 }

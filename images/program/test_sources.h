@@ -6,6 +6,8 @@
 //   SUITE.Suite.Case   GoogleTest programs that meson knows as tests, on this machine. SUITE is the
 //                      meson suite, or the test's own name where it has none
 //   guest.Suite.Case   figment-guest-tests, in a guest
+//   debug., paranoid.  the same on kernels that check themselves; kernel_tests.h has what else is
+//                      done with these: controls., mutants., kunit., driver.
 //   fuzz.*             the fuzzer of the model, and the bugs that it must find
 //   demo.Oracle.*      figment-stress, in a guest, judged by its own results
 #ifndef FIGMENT_PROGRAM_TEST_SOURCES_H
@@ -31,6 +33,8 @@ class TestSource {
   // Runs those of `selected` (full names of this source) and reports each exactly once; more
   // results may come for what no single test is to blame for.
   virtual void run(const std::vector<std::string>& selected, const Report& report) = 0;
+  // The kernels whose guests it boots, to be made before anything runs.
+  virtual std::vector<std::string> kernels() const { return {}; }
 };
 
 // Every source that can have tests which `patterns` select. Builds what is needed to know the names.

@@ -65,11 +65,14 @@ const std::vector<PartInfo>& part_infos() {
   static const std::vector<PartInfo> infos = {
       {"build-root", "the Debian tree that all of this runs in", "90 s"},
       {"kernel", "unpacks Debian's kernel and its modules", "30 s"},
+      {"kernel-debug", "compiles a kernel that checks itself", "10 min, after a new option less"},
+      {"kernel-paranoid", "compiles a kernel that checks everything", "12 min"},
       {"qemu", "builds QEMU with the Figment device", "5 min, after a change of the device 10 s"},
       {"guest-root", "makes the guest's file system from Debian packages", "1 min"},
       {"programs", "compiles model, library, tools and agent", "2 min, then seconds"},
       {"fuzzers", "compiles the fuzzers of the model with clang", "2 min, then seconds"},
       {"driver", "compiles figment.ko", "20 s, after a change 5 s"},
+      {"test-modules", "compiles kernel modules that only tests load", "5 s"},
       {"initramfs", "packs the agent and the modules that reach the root", "1 s"},
       {"tools", "packs the driver and the tools for the guest", "1 s"},
   };
@@ -145,6 +148,11 @@ bool is_current(const fs::path& product, const Inputs& inputs) { return made_of(
 
 void set_current(const fs::path& product, const Inputs& inputs) {
   write_file(product.string() + ".inputs", inputs.text());
+}
+
+std::string first_line(const fs::path& path) {
+  const std::string text = read_file(path);
+  return text.substr(0, text.find('\n'));
 }
 
 std::string file_stamp(const fs::path& path) {

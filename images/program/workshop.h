@@ -5,10 +5,12 @@
 //
 //   build-root   the tree that all of this runs in                      in the cache
 //   kernel       image and modules, by name or from a build tree        in the cache
+//   kernel-*     image and modules of a kernel with options of ours     in the cache
 //   qemu         QEMU with the Figment device                           in the cache
 //   guest-root   the file system of the guest                           in the cache
 //   programs     model, library, tools, tests, agent (meson)            in build/
 //   driver       figment.ko for one kernel                              in build/
+//   test-modules modules that only tests load                           in build/
 //   initramfs    the agent, and the modules that reach the root         in build/
 //   tools        the image with driver and tools                        in build/
 //
@@ -37,14 +39,18 @@ struct Places {
 };
 
 struct Kernel {
-  std::string name;     // as asked for: stock, or a folder
+  std::string name;     // as asked for: stock, debug, paranoid, or a folder
   std::string id;       // changes when the kernel does; fit for a file name
   std::string release;  // uname -r
   fs::path image;
   fs::path modules;        // folder with modules.dep
   fs::path modules_image;  // erofs, mounted at /usr/lib/modules
   fs::path build;          // for `make -C`
+  fs::path symbols;        // folder with modules that have line tables, or empty
 };
+
+// debug and paranoid: compiled from Debian's source, with the options of images/kernel.
+bool is_built_kernel(const std::string& name);
 
 struct Driver {
   fs::path module;                     // figment.ko
@@ -63,6 +69,8 @@ struct PartInfo {
   std::string what;     // in a sentence, for progress and doctor
   std::string typical;  // how long it takes on two cores
 };
+
+class Task;
 
 // Every part, in the order of dependencies. The build root is made before this program runs.
 const std::vector<PartInfo>& part_infos();
@@ -86,13 +94,23 @@ class Workshop {
   // Builds the given meson targets; empty: all that a guest needs.
   void programs(const std::vector<std::string>& targets = {});
   Driver driver(const Kernel& kernel);
+  // Any module from its folder of sources, with its objects in `into`. What has not changed is not
+  // compiled again; `words` go to make.
+  fs::path module(Task& task, const Kernel& kernel, const fs::path& source, const fs::path& into,
+                  const std::string& name, const Argv& words = {});
   // Builds the given targets of the fuzzers, with clang, in a folder of their own.
   void fuzzers(const std::vector<std::string>& targets);
   fs::path initramfs(const Kernel& kernel);
   Tools tools(const Kernel& kernel);
 
+  // The module that provokes kernel reports, for the tests of the judge.
+  fs::path control_module(const Kernel& kernel);
+
   // Inputs of the parts in the cache: what their keys are made of.
   Inputs stock_kernel_inputs() const;
+  Inputs built_kernel_inputs(const std::string& name) const;
+  Inputs kernel_source_inputs() const;  // of the workspace
+  fs::path kernel_source_folder() const;
   Inputs qemu_inputs() const;
   Inputs qemu_workspace_inputs() const;
   Inputs guest_root_inputs() const;
@@ -101,6 +119,7 @@ class Workshop {
   Inputs initramfs_inputs(const Kernel& kernel) const;
   Inputs tools_inputs(const Kernel& kernel) const;
   fs::path driver_file(const Kernel& kernel) const;
+  fs::path control_module_file(const Kernel& kernel) const;
   fs::path initramfs_file(const Kernel& kernel) const;
   fs::path tools_file(const Kernel& kernel) const;
 
@@ -120,6 +139,9 @@ class Workshop {
 
  private:
   Kernel kernel_from_tree(const fs::path& tree);
+  Kernel built_kernel(const std::string& name);
+  Inputs module_inputs(const Kernel& kernel) const;
+  fs::path kernel_source(Task& task);
 
   // kernel.id, and with another driver a word for that: names the folders of products.
   std::string product_id(const Kernel& kernel) const;
@@ -157,11 +179,16 @@ class Task {
   bool terminal_;
 };
 
+// What make is told when it builds the driver, beside the kernel and the folders.
+Argv driver_words(const Kernel& kernel);
+
 // The inputs that a product in build/ was made of, if it is there.
 std::optional<Inputs> made_of(const fs::path& product);
 // A stamp of a product in build/: what it was made of, beside it. True when `inputs` are the same.
 bool is_current(const fs::path& product, const Inputs& inputs);
 void set_current(const fs::path& product, const Inputs& inputs);
+// Of a small text file.
+std::string first_line(const fs::path& path);
 // Size and time of a file: enough to see that a build has made it anew.
 std::string file_stamp(const fs::path& path);
 

@@ -36,6 +36,34 @@ TEST(Judge, says_in_which_line_it_was) {
   EXPECT_THAT(reports, ElementsAre(KernelReport{"bad page", "BUG: Bad page state", 2}));
 }
 
+TEST(Judge, a_report_has_its_trace_up_to_its_end) {
+  const auto reports = Judge("").reports(
+      "[ 1.0][ T1] ------------[ cut here ]------------\n"
+      "[ 1.0][ T1] WARNING: x.c:1 at f+0x1/0x2 [figment], CPU#0: t/1\n"
+      "[ 1.0][ T1] Modules linked in: figment\n"
+      "[ 1.0][ T1] Call Trace:\n[ 1.0][ T1]  <TASK>\n[ 1.0][ T1]  g+0x3/0x4 [figment]\n"
+      "[ 1.0][ T1]  </TASK>\n[ 1.0][ T1] ---[ end trace 0000000000000000 ]---\n"
+      "[ 1.1][ T1] something else+0x1/0x2\n");
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_THAT(reports[0].trace, ElementsAre("Modules linked in: figment", "Call Trace:", "<TASK>",
+                                            "g+0x3/0x4 [figment]"));
+}
+
+TEST(Judge, a_kasan_report_has_the_traces_of_allocation_and_free) {
+  const auto reports = Judge("").reports(
+      "==================\nBUG: KASAN: slab-use-after-free in f+0x1/0x2\n <TASK>\n f+0x1/0x2\n"
+      " </TASK>\n\nAllocated by task 1:\n a+0x1/0x2\n\nFreed by task 1:\n b+0x1/0x2\n"
+      "The buggy address belongs to the object\n==================\nlater+0x1/0x2\n");
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].trace.back(), "b+0x1/0x2");
+}
+
+TEST(Judge, a_line_without_a_call_trace_has_none) {
+  const auto reports = Judge("").reports("BUG: Bad rss-counter state\nfine\nfine\n");
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_THAT(reports[0].trace, IsEmpty());
+}
+
 struct Line {
   const char* name;
   const char* text;
@@ -75,6 +103,9 @@ INSTANTIATE_TEST_SUITE_P(
         Line{"leak", "[ 1.0] kmemleak: 3 new suspected memory leaks (see /sys/...)", "kmemleak"},
         Line{"odebug", "[ 1.0] ODEBUG: free active (active state 0) object", "debug object"},
         Line{"drm_mm", "[ 1.0] [drm:x] *ERROR* Memory manager not clean during takedown.", "leak"},
+        Line{"sleep", "[ 1.0] BUG: sleeping function called from invalid context at x.c:1",
+             "atomic sleep"},
+        Line{"double_add", "[ 1.0] list_add double add: new=1, prev=1, next=2.", "list"},
         Line{"panic", "[ 1.0] Kernel panic - not syncing: Attempted to kill init!", "panic"}),
     [](const auto& info) { return std::string{info.param.name}; });
 

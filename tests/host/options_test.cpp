@@ -132,7 +132,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"mem_huge", {"run", "--mem", "99999999999999999999G", "--", "x"}, "--mem", "1024G"},
         Wrong{"gpus_many", {"run", "--gpus", "9", "--", "x"}, "'9'", "0 to 8"},
         Wrong{"timeout_zero", {"run", "--timeout", "0", "--", "x"}, "'0'", "from 1"},
-        Wrong{"kernel_word", {"run", "--kernel", "newest", "--", "x"}, "'newest'", "stock, debug"},
+        Wrong{"kernel_word", {"run", "--kernel", "newest", "--", "x"}, "'newest'", "stock, debug, paranoid"},
         Wrong{"gpu_no_value", {"run", "--gpu", "engines", "--", "x"}, "'engines'", "KEY=VALUE"},
         Wrong{"gpu_unknown", {"run", "--gpu", "speed=1", "--", "x"}, "'speed'", "engines"},
         Wrong{"gpu_engines", {"run", "--gpu", "engines=17", "--", "x"}, "'17'", "1 to 16"},

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+//
+// Tests that the judge is worth something, and what only a kernel of ours can be asked:
+//
+//   controls.Judge.*   each class of kernel report is provoked once and must be found
+//   mutants.*          patches with known bugs in the driver (tests/mutants): each must be caught
+//   kunit.*            suites of the kernel itself about what the driver builds on
+//   driver.Source.*    compilers and checkers on the driver's source
+#ifndef FIGMENT_PROGRAM_KERNEL_TESTS_H
+#define FIGMENT_PROGRAM_KERNEL_TESTS_H
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "test_sources.h"
+
+namespace figment::host {
+
+std::unique_ptr<TestSource> control_tests(Workshop& workshop, const VmOptions& vm);
+std::unique_ptr<TestSource> mutant_tests(Workshop& workshop, const VmOptions& vm);
+std::unique_ptr<TestSource> kunit_tests(Workshop& workshop, const VmOptions& vm);
+std::unique_ptr<TestSource> driver_source_tests(Workshop& workshop);
+
+// The header of a mutant: what comes before the patch, "Key: value" a line, prose in between.
+struct Mutant {
+  std::string name;    // of the file, without .patch
+  std::string test;    // a guest test, Suite.Case; or
+  std::string run;     // any command for the shell of the guest
+  std::string kernel;  // debug, paranoid or stock
+  // What must be seen: a report of this kind in the kernel's log; or, with none, that the test or
+  // command fails while the log stays clean; `output` must be in what it prints then.
+  std::string report;
+  std::string output;
+  // A line of the report's trace must have it: the report is about this bug and no other.
+  std::string trace;
+};
+
+// Throws Failure when something is missing, unknown or contradicts.
+Mutant parse_mutant(const std::string& name, std::string_view patch);
+
+// What a kernel log has in KTAP, the form in which KUnit reports: lines "ok" and "not ok" of suites,
+// of their cases and of their parameters alike.
+struct KtapCount {
+  unsigned passed = 0;  // without those that were skipped
+  std::vector<std::string> failures;
+};
+KtapCount count_ktap(std::string_view log);
+
+}  // namespace figment::host
+
+#endif

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+//
+// What the tests on kernels of ours read: headers of mutants, logs in KTAP.
+#include "kernel_tests.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace figment::host {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr const char* kPatch = "\n--- a/kernel-driver/x.c\n+++ b/kernel-driver/x.c\n";
+
+Mutant mutant(const std::string& header) { return parse_mutant("m", header + kPatch); }
+
+TEST(Mutant, says_what_catches_it) {
+  const Mutant found = mutant(
+      "SPDX-License-Identifier: GPL-2.0-only OR MIT\nSubject: a bug\n\nSome prose: with a colon.\n"
+      "Test: Suite.Case\nKernel: debug\nReport: lockdep\nTrace: f\n");
+  EXPECT_EQ(found.test, "Suite.Case");
+  EXPECT_EQ(found.kernel, "debug");
+  EXPECT_EQ(found.report, "lockdep");
+  EXPECT_EQ(found.trace, "f");
+}
+
+TEST(Mutant, may_be_caught_by_a_command_that_fails) {
+  const Mutant found = mutant("Run: figment-stress --seconds 5\nKernel: stock\nOutput: corrupt\n");
+  EXPECT_EQ(found.run, "figment-stress --seconds 5");
+  EXPECT_EQ(found.output, "corrupt");
+  EXPECT_EQ(found.report, "");
+}
+
+TEST(Mutant, that_is_not_complete_is_an_error) {
+  EXPECT_ANY_THROW(mutant("Kernel: debug\n"));
+  EXPECT_ANY_THROW(mutant("Test: A.b\n"));
+  EXPECT_ANY_THROW(mutant("Test: A.b\nRun: c\nKernel: debug\n"));
+  EXPECT_ANY_THROW(mutant("Test: A.b\nKernel: newest\n"));
+  EXPECT_ANY_THROW(mutant("Test: A.b\nKernel: debug\nTrace: f\n"));
+  EXPECT_ANY_THROW(mutant("Test: A.b\nKernel: debug\nRepotr: lockdep\n"));
+  EXPECT_ANY_THROW(parse_mutant("m", "Test: A.b\nKernel: debug\n"));
+}
+
+TEST(Ktap, counts_at_every_level) {
+  const KtapCount count = count_ktap(
+      "[    1.0] KTAP version 1\n[    1.0] 1..1\n[    1.0]     # Subtest: s\n"
+      "[    1.1][  T12]     ok 1 first\n[    1.1]     not ok 2 second\n"
+      "[    1.1]     ok 3 third # SKIP no need\n[    1.2] # s: pass:1 fail:1\n[    1.2] not ok 1 s\n");
+  EXPECT_EQ(count.passed, 1u);
+  EXPECT_THAT(count.failures, ElementsAre("not ok 2 second", "not ok 1 s"));
+}
+
+}  // namespace
+}  // namespace figment::host
