@@ -116,7 +116,7 @@ Draw draw(std::uint64_t seed) {
   }
   // Steps and ticks of changing size: the parts of two jobs meet in every order.
   draw.gpu.emplace_back("step-bytes", "1024-" + std::to_string(dice.magnitude(1024, 65536)));
-  draw.gpu.emplace_back("tick-ns", "500-" + std::to_string(dice.magnitude(1000, 20'000)));
+  draw.gpu.emplace_back("tick-ns", "1000-" + std::to_string(dice.magnitude(2000, 20'000)));
   draw.gpu.emplace_back("poll-ns", std::to_string(dice.magnitude(500, 50'000)));
   draw.gpu.emplace_back("timeslice-ns", std::to_string(dice.magnitude(20'000, 5'000'000)));
   draw.turn_max_ns = dice.magnitude(2'000, 1'000'000);

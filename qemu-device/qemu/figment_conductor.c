@@ -165,7 +165,13 @@ static void figment_conductor_realize(DeviceState *dev, Error **errp)
         return;
     }
     s->random = g_rand_new_with_seed_array((const guint32 *)&s->seed, 2);
-    s->turn = timer_new_ns(QEMU_CLOCK_VIRTUAL, figment_conductor_turn, s);
+    /*
+     * "External": it ends turns, and does not keep a machine awake whose CPUs
+     * are all idle. That goes to its next other timer at once.
+     */
+    s->turn = timer_new_full(NULL, QEMU_CLOCK_VIRTUAL, SCALE_NS,
+                             QEMU_TIMER_ATTR_EXTERNAL, figment_conductor_turn,
+                             s);
     s->stop = timer_new_ns(QEMU_CLOCK_VIRTUAL, figment_conductor_stop, s);
     s->limit = timer_new_ns(QEMU_CLOCK_VIRTUAL, figment_conductor_limit, s);
     s->vm_state = qemu_add_vm_change_state_handler(figment_conductor_vm_state,
