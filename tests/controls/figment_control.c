@@ -170,8 +170,11 @@ static void control_kmemleak(void)
 {
 	unsigned int i;
 
-	/* Several: what was left of the last one may still be on some stack. */
-	for (i = 0; i < 16; i++) {
+	/*
+	 * Many: the allocator's own lists still have the addresses of the last
+	 * ones that they gave away.
+	 */
+	for (i = 0; i < 1000; i++) {
 		void *lost = kzalloc(128, GFP_KERNEL);
 
 		OPTIMIZER_HIDE_VAR(lost);
