@@ -20,7 +20,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 // All that a seeded run leaves behind.
-struct Run {
+struct SeededRun {
   Finished finished;
   std::string console;
   std::string trace;
@@ -43,12 +43,12 @@ std::string without_own_words(const std::string& err, fs::path& logs) {
   return rest;
 }
 
-Run seeded_run(unsigned seed, const Argv& command) {
+SeededRun seeded_run(unsigned seed, const Argv& command) {
   const TemporaryFolder folder;
   const fs::path trace = folder.path() / "trace";
   Argv argv{"run", "--seed", std::to_string(seed), "--trace", trace, "--"};
   std::ranges::copy(command, std::back_inserter(argv));
-  Run run{.finished = run_figment(argv), .console = {}, .trace = {}};
+  SeededRun run{.finished = run_figment(argv), .console = {}, .trace = {}};
   fs::path logs;
   run.finished.err = without_own_words(run.finished.err, logs);
   if (logs.empty()) throw Failure("no folder of logs is named: " + run.finished.err);
@@ -79,14 +79,14 @@ void PrintTo(const Workload& workload, std::ostream* out) { *out << workload.nam
 class Determinism : public testing::TestWithParam<Workload> {};
 
 TEST_P(Determinism, the_same_seed_is_the_same_run_to_the_last_byte) {
-  const Run one = seeded_run(11, GetParam().command);
+  const SeededRun one = seeded_run(11, GetParam().command);
   EXPECT_THAT(one.finished.out, HasSubstr(GetParam().says));
   EXPECT_EQ(one.finished.status, 0) << one.finished.out << one.finished.err;
   // There is something to compare.
   EXPECT_THAT(one.console, HasSubstr("Linux version"));
   EXPECT_THAT(one.trace, HasSubstr("doorbell"));
 
-  const Run two = seeded_run(11, GetParam().command);
+  const SeededRun two = seeded_run(11, GetParam().command);
   EXPECT_EQ(two.finished.status, one.finished.status);
   EXPECT_EQ(first_difference(one.finished.out, two.finished.out), "");
   EXPECT_EQ(first_difference(one.finished.err, two.finished.err), "");
@@ -107,9 +107,9 @@ INSTANTIATE_TEST_SUITE_P(
                              "unsafe"}),
     [](const auto& info) { return std::string{info.param.name}; });
 
-TEST(Determinism, another_seed_is_another_order_of_events) {
+TEST(Seed, another_seed_is_another_order_of_events) {
   const Argv command{"figment-stress", "--strategy", "fence", "--scenario", "both", "--seconds", "1"};
-  const Run one = seeded_run(1, command), two = seeded_run(2, command);
+  const SeededRun one = seeded_run(1, command), two = seeded_run(2, command);
   EXPECT_EQ(one.finished.status, 0) << one.finished.err;
   EXPECT_EQ(two.finished.status, 0) << two.finished.err;
   const std::string order_one = order_of_events(one.trace), order_two = order_of_events(two.trace);
