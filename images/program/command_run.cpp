@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <format>
 #include <iostream>
+#include <iterator>
 
 #include "debugger.h"
 
@@ -50,6 +52,13 @@ int run_command(const Options& options) {
   if (options.vm.seed) {
     std::cerr << std::format("figment: seed {}, logs in {}\n", *options.vm.seed,
                              session.folder.string());
+  }
+  if (!shell) {
+    Argv again{"./figment", "run"};
+    std::ranges::copy(options.given, std::back_inserter(again));
+    again.push_back("--");
+    std::ranges::copy(options.arguments, std::back_inserter(again));
+    session.rerun = quoted(again);
   }
   const Judge judge = make_judge(workshop.places());
   if (!options.vm.gdb.empty()) {

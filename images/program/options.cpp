@@ -439,6 +439,7 @@ Parsed parse_options(std::span<const char* const> arguments) {
   }
   try {
     if (own.front() == "explore") options.given = machine_words(std::span(own).subspan(1));
+    if (own.front() == "run") options.given.assign(own.begin() + 1, own.end());
     std::ranges::reverse(own);  // as CLI11 wants a vector
     app.parse(own);
   } catch (const CLI::CallForHelp&) {

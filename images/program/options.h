@@ -53,7 +53,7 @@ struct Options {
   unsigned jobs = 1;                   // explore: at the same time
   bool all = false;                    // explore: go on after a failure
   unsigned limit_seconds = 60;         // explore: of virtual time for a seed
-  std::vector<std::string> given;      // explore: the VM options as they were written
+  std::vector<std::string> given;      // run, explore: the VM options as they were written
   std::optional<unsigned> seconds;     // demo, fuzz
   std::string json;                    // demo, bench, explore: file, or empty
   bool list = false;                   // test

@@ -63,10 +63,11 @@ TEST(Run, a_command_that_is_not_there_is_127_and_a_signal_128_and_more) {
   EXPECT_EQ(run_figment({"run", "--", "sh", "-c", "kill -TERM $$"}).status, 128 + SIGTERM);
 }
 
-TEST(Run, a_kernel_report_is_3_and_the_log_is_named) {
-  const Finished run =
-      run_figment({"run", "--", "sh", "-c", "echo 'WARNING: planted by a test' > /dev/kmsg"});
+TEST(Run, a_kernel_report_is_3_and_log_and_command_are_named) {
+  const Finished run = run_figment(
+      {"run", "--cpus", "1", "--", "sh", "-c", "echo 'WARNING: planted by a test' > /dev/kmsg"});
   EXPECT_EQ(run.status, 3);
+  EXPECT_THAT(run.err, HasSubstr("again: ./figment run --cpus 1 -- sh -c "));
   EXPECT_THAT(run.err, HasSubstr("WARNING: planted by a test"));
   ASSERT_TRUE(fs::exists(console_log(run.err))) << run.err;
   EXPECT_THAT(read_file(console_log(run.err)), HasSubstr("planted by a test"));
