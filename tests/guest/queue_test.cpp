@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-
+#include <fstream>
 #include <optional>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -113,6 +115,48 @@ TEST_F(QueueTest, all_work_at_the_same_time) {
   }
   for (const auto& fence : fences) EXPECT_DONE(outcome(fence));
   EXPECT_EQ(gpu_.load(kData), queues.size() * kJobs);
+}
+
+// Jobs that the driver has handed to the device, over all its queues.
+std::uint64_t jobs_emitted() {
+  std::ifstream queues("/sys/kernel/debug/dri/0/queues");
+  std::string line;
+  EXPECT_TRUE(std::getline(queues, line)) << "no debugfs";
+  std::uint64_t sum = 0, id, asid, priority, running, emitted;
+  while (std::getline(queues, line)) {
+    std::istringstream(line) >> id >> asid >> priority >> running >> emitted;
+    sum += emitted;
+  }
+  return sum;
+}
+
+TEST_F(QueueTest, of_higher_priority_goes_first) {
+  // Every engine is kept busy until all jobs are in their rings; each then draws a ticket.
+  constexpr unsigned kQueues = 6;
+  const Buffer buffer = gpu_.device.buffer({});
+  const Mapping view = buffer.map();
+  gpu_.vm.map({.at = kData, .buffer = buffer});
+  const std::uint64_t before = jobs_emitted();
+  const std::uint32_t highest = gpu_.device.info().priorities - 1;
+  std::vector<Queue> queues;
+  std::vector<Fence> fences;
+  for (unsigned n = 0; n < gpu_.device.info().engines; ++n) {
+    queues.push_back(gpu_.vm.queue({.priority = highest}));
+    fences.push_back(gpu_.close_gate(queues.back()));
+  }
+  for (unsigned n = 0; n < 2 * kQueues; ++n) {
+    queues.push_back(gpu_.vm.queue({.priority = n < kQueues ? 0u : 1u}));
+    CommandList list;
+    list.atomic({.kind = AtomicKind::add, .at = kData, .operand = 1, .result = kData + 8 + 8 * n});
+    fences.push_back(gpu_.start_on(queues.back(), list));
+  }
+  while (jobs_emitted() - before < fences.size()) std::this_thread::sleep_for(1ms);
+  gpu_.open_gate();
+  for (const auto& fence : fences) EXPECT_DONE(outcome(fence));
+  for (unsigned n = 0; n < 2 * kQueues; ++n) {
+    const std::uint64_t ticket = view.as<std::uint64_t>()[1 + n];
+    EXPECT_EQ(ticket < kQueues, n >= kQueues) << "job " << n << " was number " << ticket;
+  }
 }
 
 TEST_F(QueueTest, that_is_destroyed_cancels_its_jobs) {

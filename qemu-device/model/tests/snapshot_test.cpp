@@ -29,7 +29,10 @@ struct Outcome {
 };
 
 Outcome outcome_of(Gpu& gpu) {
-  return {.ram = gpu.host.ram,
+  // As a CPU reads it: a strict host lets nobody else.
+  std::vector<std::byte> ram(gpu.host.ram.size());
+  gpu.host.cpu_read(FakeHost::kRamBase, ram.data(), ram.size());
+  return {.ram = std::move(ram),
           .vram = gpu.host.vram,
           .traces = gpu.host.traces,
           .interrupts = gpu.host.interrupts,
