@@ -209,8 +209,8 @@ static int figment_vm_lock_resv(struct figment_vm *vm)
  *
  * This is where userptr is told in four verbs.
  *
- * Return: 0; -ENODEV; -ERESTARTSYS: a signal came; -EFAULT, -EOPNOTSUPP: the
- * memory of a userptr is not what it was; -ENOMEM.
+ * Return: 0; -ENODEV; -ENOENT: the VM is closed; -ERESTARTSYS: a signal came;
+ * -EFAULT, -EOPNOTSUPP: the memory of a userptr is not what it was; -ENOMEM.
  */
 int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *idx)
 {
@@ -224,8 +224,11 @@ int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *id
 	 * The kernel makes progress between two rounds, and a signal ends them.
 	 */
 	for (;;) {
-		if (vm->closed || figment_device_wedged(vm->fdev))
+		if (figment_device_wedged(vm->fdev))
 			return -ENODEV;
+		/* Destroyed after the caller had found it: its number is no more. */
+		if (vm->closed)
+			return -ENOENT;
 
 		if (!fresh)
 			figment_userptr_collect(vm);
