@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -464,7 +465,11 @@ class Entries {
 /// From the last fault to the first that the driver has to do with. Not further: the kernel does
 /// not survive each fault in drm_dev_init(), where drm_minor_alloc_release() puts a pointer that is
 /// an error when the entry of a minor in sysfs could not be made (7.3).
+/// A second for each of some hundred faults: on request.
 TEST_F(Faults, in_probe) {
+  if (std::getenv("FIGMENT_TEST_PROBE") == nullptr) {
+    GTEST_SKIP() << "it takes minutes; FIGMENT_TEST_PROBE=1 in the environment runs it";
+  }
   if (!Entries::are_possible()) GTEST_SKIP() << "this kernel has no kprobes in tracefs";
   const std::string bus = Device::open().node().bus;
   if (bus.empty()) GTEST_SKIP() << "the device is on no PCI bus that could be told to let it go";

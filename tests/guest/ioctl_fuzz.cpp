@@ -227,7 +227,8 @@ class Player {
     void* at =
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, one_in(9) ? MAP_PRIVATE : MAP_SHARED,
                stage_.fd_, static_cast<off_t>(one_in(20) ? number() & ~4095ull : offset.offset));
-    if (at == MAP_FAILED) return errno == ENODEV ? EINVAL : errno;
+    // mmap() itself refuses offsets that no file has, with EOVERFLOW.
+    if (at == MAP_FAILED) return errno == ENODEV || errno == EOVERFLOW ? EINVAL : errno;
     // Through a system call: a page that does not come is an errno then, and no signal.
     read_zeros(at, bytes);
     ::munmap(at, one_in(3) ? bytes : kPageBytes);
