@@ -125,7 +125,9 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   const fs::path root = workshop.guest_root();
   guest.initramfs = workshop.initramfs(kernel);
   Tools tools = workshop.tools(kernel);
-  if (!needs.driver.empty()) tools.driver_modules.back() = needs.driver;
+  if (!needs.driver.empty() && !tools.driver_modules.empty()) {
+    tools.driver_modules.back() = needs.driver;
+  }
   guest.disks = {root, kernel.modules_image, tools.image};
   prepared.driver = workshop.driver_file(kernel);
   guest.append = vm.append;
@@ -153,7 +155,9 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   };
   if (guest.null_nvme) load(tools.nvme_modules);
   if (guest.gpus > 0) load(tools.driver_modules);
-  start.environment = guest_environment(workshop.meson_folder(), tools.driver_modules.back());
+  // A dry run has not looked into the image.
+  const std::string module = tools.driver_modules.empty() ? "" : tools.driver_modules.back();
+  start.environment = guest_environment(workshop.meson_folder(), module);
   start.arguments = needs.command;
   start.directory = needs.directory.empty() ? guest_directory(guest.shares, places.checkout)
                                             : needs.directory.string();
