@@ -43,19 +43,32 @@ std::string without_own_words(const std::string& err, fs::path& logs) {
   return rest;
 }
 
-SeededRun seeded_run(unsigned seed, const Argv& command) {
-  const TemporaryFolder folder;
-  const fs::path trace = folder.path() / "trace";
-  Argv argv{"run", "--seed", std::to_string(seed), "--trace", trace, "--"};
-  std::ranges::copy(command, std::back_inserter(argv));
-  SeededRun run{.finished = run_figment(argv), .console = {}, .trace = {}};
-  fs::path logs;
-  run.finished.err = without_own_words(run.finished.err, logs);
-  if (logs.empty()) throw Failure("no folder of logs is named: " + run.finished.err);
-  run.console = read_file(logs / "console.log");
-  run.trace = read_file(trace);
-  return run;
-}
+// A seeded run that is under way. A deterministic machine has one thread, so two are as fast as one.
+class RunningSeed {
+ public:
+  RunningSeed(unsigned seed, const Argv& command) : figment_(arguments(seed, command)) {}
+
+  SeededRun finish() {
+    SeededRun run{.finished = figment_.finish(), .console = {}, .trace = {}};
+    fs::path logs;
+    run.finished.err = without_own_words(run.finished.err, logs);
+    if (logs.empty()) throw Failure("no folder of logs is named: " + run.finished.err);
+    run.console = read_file(logs / "console.log");
+    run.trace = read_file(trace());
+    return run;
+  }
+
+ private:
+  fs::path trace() const { return folder_.path() / "trace"; }
+  Argv arguments(unsigned seed, const Argv& command) const {
+    Argv argv{"run", "--seed", std::to_string(seed), "--trace", trace(), "--"};
+    std::ranges::copy(command, std::back_inserter(argv));
+    return argv;
+  }
+
+  TemporaryFolder folder_;
+  Figment figment_;
+};
 
 // The device's trace without times: what happened, in its order.
 std::string order_of_events(const std::string& trace) {
@@ -79,14 +92,14 @@ void PrintTo(const Workload& workload, std::ostream* out) { *out << workload.nam
 class Determinism : public testing::TestWithParam<Workload> {};
 
 TEST_P(Determinism, the_same_seed_is_the_same_run_to_the_last_byte) {
-  const SeededRun one = seeded_run(11, GetParam().command);
+  RunningSeed first(11, GetParam().command), second(11, GetParam().command);
+  const SeededRun one = first.finish(), two = second.finish();
   EXPECT_THAT(one.finished.out, HasSubstr(GetParam().says));
   EXPECT_EQ(one.finished.status, 0) << one.finished.out << one.finished.err;
   // There is something to compare.
   EXPECT_THAT(one.console, HasSubstr("Linux version"));
   EXPECT_THAT(one.trace, HasSubstr("doorbell"));
 
-  const SeededRun two = seeded_run(11, GetParam().command);
   EXPECT_EQ(two.finished.status, one.finished.status);
   EXPECT_EQ(first_difference(one.finished.out, two.finished.out), "");
   EXPECT_EQ(first_difference(one.finished.err, two.finished.err), "");
@@ -100,16 +113,17 @@ INSTANTIATE_TEST_SUITE_P(
                              {"figment-guest-tests", "--gtest_filter=Queue*:Sync*"},
                              "[  PASSED  ]"},
                     Workload{"fence_under_fork_stress",
-                             {"figment-stress", "--strategy", "fence", "--seconds", "5"},
+                             {"figment-stress", "--strategy", "fence", "--seconds", "2"},
                              "fence"},
                     Workload{"unsafe_under_fork_stress",
-                             {"figment-stress", "--strategy", "unsafe", "--seconds", "5"},
+                             {"figment-stress", "--strategy", "unsafe", "--seconds", "2"},
                              "unsafe"}),
     [](const auto& info) { return std::string{info.param.name}; });
 
 TEST(Seed, another_seed_is_another_order_of_events) {
   const Argv command{"figment-stress", "--strategy", "fence", "--scenario", "both", "--seconds", "1"};
-  const SeededRun one = seeded_run(1, command), two = seeded_run(2, command);
+  RunningSeed first(1, command), second(2, command);
+  const SeededRun one = first.finish(), two = second.finish();
   EXPECT_EQ(one.finished.status, 0) << one.finished.err;
   EXPECT_EQ(two.finished.status, 0) << two.finished.err;
   const std::string order_one = order_of_events(one.trace), order_two = order_of_events(two.trace);
@@ -131,7 +145,7 @@ std::string at_breakpoint(const fs::path& socket) {
   const std::string conductor = "monitor qom-get /machine/peripheral/conductor ";
   const Output gdb = capture({"gdb", "-nx", "-batch", "-ex", "set confirm off", "-ex", found[1].str(),
                               "-ex", "target remote " + socket.string(), "-ex",
-                              "hbreak figment_vm_create", "-ex", "continue", "-ex",
+                              "hbreak figment_dev_query_ioctl", "-ex", "continue", "-ex",
                               conductor + "instructions", "-ex", conductor + "virtual-ns", "-ex",
                               "info registers rip rsp rdi rsi eflags", "-ex", "kill"},
                              {}, true);
