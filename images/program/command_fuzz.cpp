@@ -43,9 +43,17 @@ fs::path built(Workshop& workshop, const std::string& program) {
   return workshop.fuzz_product(program);
 }
 
-void write_seeds(const Workshop& workshop, const fs::path& program, const fs::path& into) {
+void write_seeds(const Workshop& workshop, const fs::path& program, const fs::path& into,
+                 std::vector<std::string> environment = {}) {
   const fs::path texts = workshop.places().checkout / "qemu-device/model/fuzz/regressions";
-  const Output seeds = capture({program, "--seeds", into, texts}, {}, true);
+  const Output seeds = capture({program, "--seeds", into, texts},
+                               {.directory = {},
+                                .environment = std::move(environment),
+                                .input = -1,
+                                .output = -1,
+                                .error = -1,
+                                .keep = {}},
+                               true);
   if (seeds.status != 0) throw Failure("fuzz: no seeds:\n" + seeds.text);
 }
 
@@ -86,7 +94,8 @@ int coverage(Workshop& workshop, const Folder& folder) {
   const fs::path work = workshop.places().build / "fuzz-coverage";
   fs::remove_all(work);
   fs::create_directories(work);
-  write_seeds(workshop, program, work / "seeds");
+  // Whatever this program does it counts; without a name the counts go where the user happens to be.
+  write_seeds(workshop, program, work / "seeds", {"LLVM_PROFILE_FILE=" + (work / "seeds.raw").string()});
   const std::string raw = work / "raw", data = work / "data";
   const Output played = capture({program, "-runs=0", work / "seeds", folder.corpus},
                                 {.directory = {},
