@@ -147,6 +147,7 @@ TEST(Seed, another_seed_is_another_order_of_events) {
 }
 
 // What a debugger sees at a breakpoint of the driver: registers, instructions, virtual time.
+constexpr const char* kSeen = "that is all";
 std::string at_breakpoint(const fs::path& socket) {
   Figment figment({"run", "--seed", "3", "--gdb", socket, "--", "figment-info"});
   if (!eventually([&] { return figment.err().contains("add-symbol-file") && fs::exists(socket); })) {
@@ -162,10 +163,14 @@ std::string at_breakpoint(const fs::path& socket) {
                               "-ex", "target remote " + socket.string(), "-ex",
                               "hbreak figment_dev_query_ioctl", "-ex", "continue", "-ex",
                               conductor + "instructions", "-ex", conductor + "virtual-ns", "-ex",
-                              "info registers rip rsp rdi rsi eflags", "-ex", "kill"},
+                              "info registers rip rsp rdi rsi eflags", "-ex",
+                              std::string{"echo "} + kSeen + "\\n", "-ex", "kill"},
                              {}, true);
   figment.finish();
-  return gdb.text;
+  // What follows is how the connection ended: the host's affair, and never the same twice.
+  const std::size_t end = gdb.text.find(std::string{"\n"} + kSeen);
+  if (end == gdb.text.npos) throw Failure("the debugger did not get to the end: " + gdb.text);
+  return gdb.text.substr(0, end);
 }
 
 TEST(Gdb, meets_the_same_seed_at_the_same_instruction) {
