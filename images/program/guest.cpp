@@ -30,7 +30,7 @@ Words deterministic_machine_args(const Guest& guest) {
   for (const MemoryImage& image : machine.images) all += image.bytes;
   Words args{"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine",
              std::string{"q35,nvdimm=on"} + (machine.memory.empty() ? "" : ",memory-backend=ram"),
-             "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-smp",
+             "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max,la57=off", "-smp",
              std::to_string(guest.cpus), "-m",
              "size=" + std::to_string(guest.memory_mib) + "M,slots=" +
                  std::to_string(machine.images.size()) + ",maxmem=" +

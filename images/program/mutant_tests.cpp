@@ -81,13 +81,7 @@ class MutantTests : public TestSource {
     const fs::path source = folder / "kernel-driver";
     const Lock lock(places.build / "mutants.lock", {});
     refresh_sources(files_below(places.checkout / "kernel-driver"), source);
-    const fs::path patch = places.checkout / "tests/mutants" / (mutant.name + ".patch");
-    // Beside the source: what patch leaves there would be taken for a part of the driver.
-    const Output applied =
-        capture({"patch", "--batch", "--forward", "--no-backup-if-mismatch", "--reject-file=-",
-                 "--directory=" + folder.string(), "--strip=1", "--input=" + patch.string()},
-                {}, true);
-    if (applied.status != 0) throw Failure("the patch does not apply:\n" + applied.text);
+    apply_patch(places.checkout / "tests/mutants" / (mutant.name + ".patch"), folder);
     Task task(workshop_, "driver");
     return workshop_.module(task, kernel, source, folder / "objects", "figment",
                             driver_words(kernel));

@@ -28,31 +28,16 @@ const Argv kConfigure = {"--target-list=x86_64-softmmu",
                          "--disable-install-blobs",
                          "--enable-trace-backends=log"};
 
-// Lines in QEMU's own files. Three make the device known; the device's folder is hw/figment. Two
-// are for machines that stop at an exact instruction (docs/determinism.md): a machine that is being
-// stopped is not idle, so its clock must not jump to the next timer; and at a breakpoint of one CPU
-// the other ones go no further.
+// Lines in QEMU's own files that make the device known; its folder is hw/figment.
 constexpr Hook kHooks[] = {
     {"hw/meson.build", "subdir('dma')", "subdir('figment')"},
     {"hw/Kconfig", "source dma/Kconfig", "source figment/Kconfig"},
     {"meson.build", "    'hw/dma',", "    'hw/figment',"},
-    {"accel/tcg/icount-common.c",
-     "     * do not fire, so computing the deadline does not make sense.\n"
-     "     */\n"
-     "    if (!runstate_is_running()) {\n"
-     "        return;\n"
-     "    }",
-     "    if (first_cpu->stop || first_cpu->stopped) {\n"
-     "        return;\n"
-     "    }"},
-    {"system/cpus.c", "        gdb_set_stop_cpu(cpu);",
-     "        if (icount_enabled()) {\n"
-     "            CPUState *each;\n"
-     "            CPU_FOREACH(each) {\n"
-     "                each->stop = true;\n"
-     "            }\n"
-     "        }"},
 };
+
+const fs::path kDevices = "images/qemu/devices.mak";
+// Applied after Debian's.
+const fs::path kPatch = "images/qemu/hermetic-icount.patch";
 
 // The device's sources and the two contracts that they include.
 SourceFiles device_files(const fs::path& checkout) {
@@ -73,7 +58,7 @@ Inputs Workshop::qemu_workspace_inputs() const {
   Inputs inputs;
   inputs.add("build root", places_.build_root_id);
   inputs.add("configure", quoted(kConfigure));
-  inputs.add_path("images/qemu/devices.mak", places_.checkout / "images/qemu/devices.mak");
+  for (const fs::path& file : {kDevices, kPatch}) inputs.add_path(file, places_.checkout / file);
   for (const Hook& hook : kHooks) inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
   return inputs;
 }
@@ -104,8 +89,9 @@ fs::path Workshop::qemu() {
           fs::remove_all(partial);
           // Debian's patches are applied too.
           task.run({"dpkg-source", "--no-check", "-x", description, partial});
+          apply_patch(places_.checkout / kPatch, partial);
           for (const Hook& hook : kHooks) apply(hook, partial);
-          fs::copy_file(places_.checkout / "images/qemu/devices.mak",
+          fs::copy_file(places_.checkout / kDevices,
                         partial / "configs/devices/x86_64-softmmu/figment.mak");
           fs::rename(partial, source);
         }

@@ -49,4 +49,15 @@ void apply(const Hook& hook, const fs::path& tree) {
   write_file(tree / hook.file, text);
 }
 
+void apply_patch(const fs::path& patch, const fs::path& tree) {
+  // No files beside the sources: they would be taken for a part of them.
+  const Output applied =
+      capture({"patch", "--batch", "--forward", "--no-backup-if-mismatch", "--reject-file=-",
+               "--directory=" + tree.string(), "--strip=1", "--input=" + patch.string()},
+              {}, true);
+  if (applied.status != 0) {
+    throw Failure(patch.string() + " does not apply:\n" + applied.text);
+  }
+}
+
 }  // namespace figment::host

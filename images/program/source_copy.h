@@ -31,6 +31,10 @@ struct Hook {
 // Throws Failure when the line is not there.
 void apply(const Hook& hook, const fs::path& tree);
 
+// A patch with one leading folder in its names (patch -p1). Throws Failure, with what patch says,
+// when it does not apply whole.
+void apply_patch(const fs::path& patch, const fs::path& tree);
+
 }  // namespace figment::host
 
 #endif

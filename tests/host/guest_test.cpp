@@ -133,7 +133,7 @@ TEST(QemuArgv, of_a_deterministic_machine_has_nothing_that_comes_from_outside) {
   EXPECT_TRUE(any_contains(values(argv, "-icount"), "sleep=off"));
   EXPECT_TRUE(any_contains(values(argv, "-rtc"), "clock=vm"));
   EXPECT_EQ(values(argv, "-seed"), (std::vector<std::string>{"7"}));
-  EXPECT_EQ(values(argv, "-accel"), (std::vector<std::string>{"tcg,thread=single"}));
+  EXPECT_EQ(values(argv, "-accel"), (std::vector<std::string>{"tcg,thread=single,tb-size=512"}));
   EXPECT_TRUE(any_contains(values(argv, "-device"), "figment-conductor,id=conductor,seed=7"));
   EXPECT_TRUE(any_contains(values(argv, "-append"), "figment.images=2"));
 }
