@@ -86,7 +86,10 @@ fs::path run_folder(const Places& places) {
   std::vector<fs::path> old;
   for (const auto& entry : fs::directory_iterator(runs)) old.push_back(entry.path());
   std::ranges::sort(old, std::greater{});
-  for (std::size_t i = kKept; i < old.size(); ++i) fs::remove_all(old[i]);
+  for (std::size_t i = kKept; i < old.size(); ++i) {
+    std::error_code gone;  // another run may be removing it too
+    fs::remove_all(old[i], gone);
+  }
   static int number = 0;
   std::array<char, 32> time{};
   const std::time_t now = std::time(nullptr);
