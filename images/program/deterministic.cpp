@@ -44,10 +44,11 @@ struct Latency {
 };
 
 // Of real devices and a bit beyond: longer ones make jobs slow and find no more. An invalidation may
-// take as long as it takes a driver to give a job new pages: then it matters who waits for it.
+// take longer than a fork on this machine, after which a job gets new pages: then it matters who
+// waits for it.
 constexpr Latency kLatencies[] = {
     {"doorbell-ns", 100, 100'000},
-    {"invalidate-ns", 100, 5'000'000},
+    {"invalidate-ns", 100, 50'000'000},
     {"access-ns", 10, 20'000},
     {"event-ns", 100, 100'000},
     {"interrupt-ns", 100, 100'000},
@@ -117,10 +118,11 @@ Draw draw(std::uint64_t seed) {
   }
   // Steps and ticks of changing size: the parts of two jobs meet in every order.
   draw.gpu.emplace_back("step-bytes", "1024-" + std::to_string(dice.magnitude(1024, 65536)));
-  draw.gpu.emplace_back("tick-ns", "1000-" + std::to_string(dice.magnitude(2000, 20'000)));
-  draw.gpu.emplace_back("poll-ns", std::to_string(dice.magnitude(500, 50'000)));
+  draw.gpu.emplace_back("tick-ns", "1000-" + std::to_string(dice.magnitude(4000, 40'000)));
+  draw.gpu.emplace_back("poll-ns", std::to_string(dice.magnitude(2000, 50'000)));
   draw.gpu.emplace_back("timeslice-ns", std::to_string(dice.magnitude(20'000, 5'000'000)));
-  draw.turn_max_ns = dice.magnitude(2'000, 1'000'000);
+  // Shorter turns find no more, and each costs the host a microsecond.
+  draw.turn_max_ns = dice.magnitude(10'000, 1'000'000);
   draw.turn_min_ns = std::min<std::uint64_t>(draw.turn_max_ns, 100);
   return draw;
 }

@@ -36,7 +36,7 @@ TEST(Draw, is_what_the_options_allow) {
     const Draw drawn = draw(seed);
     for (const auto& [name, value] : drawn.gpu) EXPECT_NO_THROW(parse_gpu(name + "=" + value));
     EXPECT_LE(drawn.turn_min_ns, drawn.turn_max_ns);
-    EXPECT_GE(drawn.turn_max_ns, 2'000u);
+    EXPECT_GE(drawn.turn_max_ns, 10'000u);
   }
 }
 
