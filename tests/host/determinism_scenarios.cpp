@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <regex>
 
@@ -93,7 +92,6 @@ struct Workload {
   const char* name;
   Argv command;
   const char* says;  // in its output
-  bool on_request = false;
 };
 
 void PrintTo(const Workload& workload, std::ostream* out) { *out << workload.name; }
@@ -101,10 +99,6 @@ void PrintTo(const Workload& workload, std::ostream* out) { *out << workload.nam
 class Determinism : public testing::TestWithParam<Workload> {};
 
 TEST_P(Determinism, the_same_seed_is_the_same_run_to_the_last_byte) {
-  if (GetParam().on_request && std::getenv("FIGMENT_TEST_SEEDED_STRESS") == nullptr) {
-    GTEST_SKIP() << "not every pair is the same yet (docs/determinism.md); "
-                    "FIGMENT_TEST_SEEDED_STRESS=1 in the environment runs it";
-  }
   RunningSeed first(11, GetParam().command), second(11, GetParam().command);
   const SeededRun one = first.finish(), two = second.finish();
   EXPECT_THAT(one.finished.out, HasSubstr(GetParam().says));
@@ -127,12 +121,10 @@ INSTANTIATE_TEST_SUITE_P(
                              "[  PASSED  ]"},
                     Workload{"fence_under_fork_stress",
                              {"figment-stress", "--strategy", "fence", "--seconds", "2"},
-                             "fence",
-                             true},
+                             "fence"},
                     Workload{"unsafe_under_fork_stress",
                              {"figment-stress", "--strategy", "unsafe", "--seconds", "2"},
-                             "unsafe",
-                             true}),
+                             "unsafe"}),
     [](const auto& info) { return std::string{info.param.name}; });
 
 TEST(Seed, another_seed_is_another_order_of_events) {
