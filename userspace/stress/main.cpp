@@ -29,6 +29,9 @@ namespace {
 using namespace figment;
 using namespace figment::stress;
 
+/// As many as anybody needs to keep a GPU busy.
+constexpr unsigned kMaxInFlight = 64;
+
 struct Options {
   std::vector<std::string> strategies;
   std::vector<std::string> scenarios;
@@ -36,6 +39,8 @@ struct Options {
   std::uint64_t forks = 0;
   unsigned processes = 2;
   unsigned queues = 2;
+  unsigned in_flight = Stamper::kInFlight;
+  unsigned job_us = 1000;
   std::uint64_t bytes = 1_MiB;
   std::uint64_t seed = 1;
   unsigned gpu = 0;
@@ -80,6 +85,13 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--queues", options.queues, "GPU queues of each process")
       ->capture_default_str()
       ->check(CLI::Range(1u, kMaxQueues));
+  app.add_option("--in-flight", options.in_flight,
+                 "Jobs in flight of each queue; with 1 the GPU rests while one is made")
+      ->capture_default_str()
+      ->check(CLI::Range(1u, kMaxInFlight));
+  app.add_option("--job-us", options.job_us, "About the time of a job, in us of the GPU")
+      ->capture_default_str()
+      ->check(CLI::Range(1u, 1'000'000u));
   app.add_option("--size", options.bytes, "Memory of each process, e.g. 4M; whole pages")
       ->capture_default_str()
       ->transform(CLI::AsSizeValue(false))
@@ -170,6 +182,8 @@ int run(const Options& options) {
           .gpu = options.gpu,
           .processes = options.processes,
           .queues = options.queues,
+          .in_flight = options.in_flight,
+          .job_time = std::chrono::microseconds(options.job_us),
           .bytes = options.bytes / kPageBytes * kPageBytes,
           .time = std::chrono::milliseconds(
               static_cast<std::int64_t>(options.seconds * 1000 / static_cast<double>(rows))),

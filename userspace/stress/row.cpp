@@ -79,6 +79,8 @@ std::vector<pid_t> start_workers(const RowConfig& config, Stage& stage) {
         .number = number,
         .gpu = config.gpu,
         .queues = config.queues,
+        .in_flight = config.in_flight,
+        .job_time = config.job_time,
         .bytes = config.bytes,
         .seed = config.seed,
         .min_forks = (config.min_forks + config.processes - 1) / config.processes};
@@ -138,6 +140,7 @@ RowResult run_row(const RowConfig& config) {
   if (config.queues == 0 || config.queues > kMaxQueues) {
     throw std::invalid_argument(std::format("queues: 1 to {}", kMaxQueues));
   }
+  if (config.in_flight == 0) throw std::invalid_argument("in flight: at least one job");
   RowResult result{.strategy = config.strategy, .scenario = std::string(config.scenario.name)};
   KernelLog log;
   SharedObject<Stage> stage;

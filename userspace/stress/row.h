@@ -12,6 +12,7 @@
 #include "figment/strategy.h"
 #include "figment/types.h"
 #include "scenario.h"
+#include "stamper.h"
 #include "statistics.h"
 
 namespace figment::stress {
@@ -21,8 +22,10 @@ struct RowConfig {
   const Scenario& scenario;
   unsigned gpu = 0;
   unsigned processes = 2;
-  unsigned queues = 2;          // of each process
-  std::uint64_t bytes = 1_MiB;  // of each process
+  unsigned queues = 2;                      // of each process
+  unsigned in_flight = Stamper::kInFlight;  // jobs of each queue
+  std::chrono::microseconds job_time{1000};
+  std::uint64_t bytes = 1_MiB;              // of each process
   std::chrono::milliseconds time{2000};
   std::uint64_t min_forks = 1;  // of all processes
   std::uint64_t seed = 1;

@@ -26,7 +26,8 @@ Stamper::Stamper(const Device& device, Vm& vm, const Config& config, WorkerShare
       shared_(shared),
       slot_bytes_(whole_pages(std::uint64_t{config.layout.pages} * sizeof(figment_packet_fill) +
                               sizeof(figment_packet_spin) + 2 * sizeof(figment_packet_timestamp))),
-      commands_(device.buffer({.bytes = slot_bytes_ * kDepth * config.layout.queues + kPageBytes})),
+      commands_(device.buffer(
+          {.bytes = slot_bytes_ * config.in_flight * config.layout.queues + kPageBytes})),
       commands_view_(commands_.map()) {
   vm.map({.at = config_.commands, .buffer = commands_});
   for (unsigned n = 0; n < config_.layout.queues; ++n) {
@@ -46,7 +47,7 @@ Stamper::~Stamper() {
 }
 
 GpuVa Stamper::slot(unsigned queue, Sequence n) const {
-  return config_.commands + slot_bytes_ * (queue * kDepth + n % kDepth);
+  return config_.commands + slot_bytes_ * (queue * config_.in_flight + n % config_.in_flight);
 }
 
 void Stamper::add_stamp(unsigned queue, std::uint32_t page, Sequence n) {
@@ -106,7 +107,7 @@ bool Stamper::idle() const {
 std::chrono::nanoseconds Stamper::stamp_everything() {
   // Between two timestamps of the device: the way to the device and back is no part of
   // the job, and on a busy machine far longer than it.
-  const GpuVa times = config_.commands + slot_bytes_ * kDepth * config_.layout.queues;
+  const GpuVa times = config_.commands + slot_bytes_ * config_.in_flight * config_.layout.queues;
   list_.clear();
   list_.timestamp(times);
   for (std::uint32_t page = 0; page < config_.layout.pages; ++page) add_stamp(0, page, 0);
@@ -116,7 +117,7 @@ std::chrono::nanoseconds Stamper::stamp_everything() {
   if (!fence.wait(after(kStuck))) throw std::runtime_error("the first job does not end");
   if (const int error = fence.result().value_or(EBUSY)) fail(error, "the first job");
   const auto taken = commands_view_.as<std::uint64_t>().subspan(
-      slot_bytes_ * kDepth * config_.layout.queues / sizeof(std::uint64_t));
+      slot_bytes_ * config_.in_flight * config_.layout.queues / sizeof(std::uint64_t));
   return std::chrono::nanoseconds(taken[1] - taken[0]);
 }
 
@@ -170,7 +171,7 @@ void Stamper::loop() {
     }
     for (unsigned queue = 0; wish == Wish::stamp && queue < lanes_.size(); ++queue) {
       const auto& progress = shared_.progress[queue];
-      while (progress.submitted.load() - progress.completed.load() < kDepth) submit(queue);
+      while (progress.submitted.load() - progress.completed.load() < config_.in_flight) submit(queue);
     }
     collect();
   }

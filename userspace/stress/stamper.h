@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Stamper keeps the GPU writing: a thread of its own that hands job after job to
-// each of its queues, so that there are always at least two in flight, and
-// publishes how far they have come. Job n of a queue writes gpu_stamp(queue, page, n)
+// each of its queues, so that so many are in flight as it is told, and publishes how
+// far they have come. Job n of a queue writes gpu_stamp(queue, page, n)
 // into the queue's run of each page of slice n % slices.
 //
 // It can be paused: pause() returns when nothing is in flight, and the thread stays,
@@ -26,11 +26,16 @@ namespace figment::stress {
 
 class Stamper {
  public:
+  /// Jobs in flight per queue: when one ends there are still two while the next is made.
+  /// With 1 the GPU has nothing to do whenever a job is made.
+  static constexpr unsigned kInFlight = 3;
+
   struct Config {
     GpuVa range;     // where the stress range is mapped
     GpuVa commands;  // where the stamper may map its command buffers
     oracle::Layout layout;
-    std::chrono::nanoseconds job_time = std::chrono::milliseconds(1);
+    std::chrono::nanoseconds job_time;
+    unsigned in_flight = kInFlight;
   };
 
   /// Measures the device, to choose layout().slices so that a job takes about
@@ -55,9 +60,6 @@ class Stamper {
     Queue queue;
     Syncobj ends;  // timeline: point n is the end of job n
   };
-
-  /// Jobs in flight per queue. When one ends there are still two while the next is made.
-  static constexpr unsigned kDepth = 3;
 
   [[nodiscard]] GpuVa slot(unsigned queue, Sequence n) const;
   void add_stamp(unsigned queue, std::uint32_t page, Sequence n);

@@ -42,7 +42,9 @@ Stamper::Config stamper_config(const WorkerConfig& config) {
   return {.range = kRange,
           .commands = kCommands,
           .layout = {.pages = static_cast<std::uint32_t>(config.bytes / kPageBytes),
-                     .queues = config.queues}};
+                     .queues = config.queues},
+          .job_time = config.job_time,
+          .in_flight = config.in_flight};
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ struct WorkerConfig {
   unsigned number = 0;  // of the processes of the row
   unsigned gpu = 0;
   unsigned queues = 2;
+  unsigned in_flight = Stamper::kInFlight;
+  std::chrono::microseconds job_time{1000};
   std::uint64_t bytes = 1_MiB;
   std::uint64_t seed = 1;
   std::uint64_t min_baseline_forks = 5;
