@@ -51,12 +51,15 @@ struct Flavour {
   std::vector<const char*> fragments;
   // KASAN instruments the objects that kasan-objects names, and not the whole kernel.
   bool chosen_objects;
+  // Variables of make.
+  std::vector<const char*> variables;
 };
 
 const Flavour& flavour_of(const std::string& name) {
   static const std::vector<Flavour> flavours = {
-      {"debug", {"guest", "debug"}, true},
-      {"paranoid", {"guest", "debug", "paranoid"}, false},
+      {"debug", {"guest", "debug"}, true, {}},
+      // The PVH entry compares strings before there is a shadow to look into.
+      {"paranoid", {"guest", "debug", "paranoid"}, false, {"KASAN_SANITIZE_string.o=n"}},
   };
   const auto found = std::ranges::find(flavours, name, &Flavour::name);
   if (found == flavours.end()) throw Failure("there is no recipe for a kernel " + name);
@@ -93,6 +96,7 @@ Instrumented instrumented(const Flavour& flavour, const fs::path& fragments) {
   for (const std::string& object : words_of(fragments / "kasan-objects")) {
     result.variables.push_back(variable + object + ".o=y");
   }
+  std::ranges::copy(flavour.variables, std::back_inserter(result.variables));
   return result;
 }
 
@@ -158,6 +162,7 @@ Inputs Workshop::built_kernel_inputs(const std::string& name) const {
     const fs::path file = folder / (std::string{fragment} + ".config");
     inputs.add_path(file, places_.checkout / file);
   }
+  for (const char* variable : flavour.variables) inputs.add("variable", variable);
   inputs.add_path(folder / "kasan-objects", places_.checkout / folder / "kasan-objects");
   inputs.add_path("kernel-driver/Kconfig", places_.checkout / "kernel-driver/Kconfig");
   return inputs;
