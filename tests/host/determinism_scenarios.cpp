@@ -9,9 +9,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <sstream>
 
 #include "deterministic.h"
 #include "scenario.h"
+#include "source_copy.h"
 
 namespace figment::host {
 namespace {
@@ -216,6 +218,53 @@ TEST(Explore, ends_a_seed_that_hangs_by_the_guest_s_time) {
   EXPECT_THAT(run.out, AllOf(HasSubstr("did not end within 5000 ms of its time"),
                              HasSubstr("the same to the last byte")));
 }
+
+// --- bugs that need bad luck ---
+
+// The scenario in the header of a mutant's patch, in words.
+Argv scenario_of(const fs::path& patch) {
+  std::istringstream lines(read_file(patch));
+  constexpr std::string_view kKey = "Scenario: ";
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(kKey)) continue;
+    std::istringstream words(line.substr(kKey.size()));
+    Argv scenario;
+    for (std::string word; words >> word;) scenario.push_back(word);
+    return scenario;
+  }
+  throw Failure(patch.string() + " has no scenario");
+}
+
+class UnluckyMutant : public testing::TestWithParam<const char*> {};
+
+TEST_P(UnluckyMutant, is_found_by_a_seed_that_finds_it_again) {
+  const fs::path checkout = figment_command().parent_path();
+  const fs::path patch = checkout / "tests/mutants/unlucky" / (std::string{GetParam()} + ".patch");
+  const TemporaryFolder folder;
+  fs::copy(checkout / "kernel-driver", folder.path() / "kernel-driver", fs::copy_options::recursive);
+  apply_patch(patch, folder.path());
+  // Some times the median (docs/determinism.md): another checkout has other seeds.
+  Argv argv{"explore", "--driver", folder.path() / "kernel-driver", "--seeds", "1..400", "--"};
+  std::ranges::copy(scenario_of(patch), std::back_inserter(argv));
+  const Finished run = run_figment(argv);
+  EXPECT_EQ(run.status, 1) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("the same to the last byte"));
+  // As told, by the shell that the user would paste it into.
+  const std::string again = again_line(run.out);
+  ASSERT_THAT(again, HasSubstr("explore --seeds ")) << run.out;
+  const Output output = capture({"sh", "-c", "exec " + figment_command().string() + " " + again}, {}, true);
+  EXPECT_EQ(output.status, 1) << output.text;
+  EXPECT_THAT(output.text, HasSubstr("the same to the last byte"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, UnluckyMutant,
+                         testing::Values("invalidation-not-waited-for",
+                                         "userptr-check-before-lock"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace figment::host
