@@ -378,9 +378,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
     sources.push_back(
         std::make_unique<GuestTests>(workshop, on("debug"), "debug.", std::vector<std::string>{}));
   }
-  // On request: its kernel takes longer to compile than everything else together to test.
-  const auto names_it = [](const std::string& pattern) { return pattern.starts_with("paranoid"); };
-  if (all_kernels && std::ranges::any_of(patterns, names_it)) {
+  if (all_kernels && wanted("paranoid.")) {
     sources.push_back(
         std::make_unique<GuestTests>(workshop, on("paranoid"), "paranoid.", kParanoidSubset));
   }

@@ -6,9 +6,9 @@
 //   SUITE.Suite.Case   GoogleTest programs that meson knows as tests, on this machine. SUITE is the
 //                      meson suite, or the test's own name where it has none
 //   guest.Suite.Case   figment-guest-tests, in a guest
-//   debug., paranoid.  the same on kernels that check themselves, paranoid. only when a pattern
-//                      begins with its name; kernel_tests.h has what else is done with these:
-//                      controls., mutants., kunit., driver.
+//   debug., paranoid.  the same on kernels that check themselves, on paranoid a part;
+//                      kernel_tests.h has what else is done with these: controls., mutants.,
+//                      kunit., driver.
 //   fuzz.*             the fuzzer of the model, and the bugs that it must find
 //   demo.Oracle.*      figment-stress, in a guest, judged by its own results
 #ifndef FIGMENT_PROGRAM_TEST_SOURCES_H
