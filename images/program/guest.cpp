@@ -22,7 +22,8 @@ void append(Words& to, Words words) { std::ranges::move(words, std::back_inserte
 
 // Of a deterministic machine. 2^2 ns of virtual time for an instruction is near what emulation
 // takes on today's processors, so that timeouts of the guest mean about what they say. `sleep=off`:
-// an idle machine goes to its next timer at once.
+// an idle machine goes to its next timer at once. `tb-size`: by default the host's memory decides when
+// translated code is thrown away.
 Words deterministic_machine_args(const Guest& guest) {
   const Deterministic& machine = *guest.deterministic;
   const std::uint64_t mib = 1 << 20;
