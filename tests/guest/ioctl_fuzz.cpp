@@ -49,7 +49,8 @@ std::uint64_t Tally::all() const {
 
 Stage::Stage(Tally& tally)
     : tally_(tally),
-      fd_(::open(Device::open().node().path.c_str(), O_RDWR | O_CLOEXEC)),
+      path_(Device::open().node().path),
+      fd_(::open(path_.c_str(), O_RDWR | O_CLOEXEC)),
       memory_([] {
         void* at = ::mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -197,7 +198,7 @@ class Player {
       case Op::reopen: {
         // All that was made through the old file goes, in the middle of what others do with it.
         if (!one_in(8)) return 0;
-        const int fresh = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
+        const int fresh = ::open(stage_.path_.c_str(), O_RDWR | O_CLOEXEC);
         if (fresh < 0) return errno;
         ::dup3(fresh, stage_.fd_, O_CLOEXEC);
         ::close(fresh);
@@ -384,13 +385,6 @@ class Player {
 
   Stage& stage_;
   std::mt19937_64 random_;
-  const std::string path_ = "/dev/dri/" + [this] {
-    std::array<char, 64> target = {};
-    const std::string link = std::format("/proc/self/fd/{}", stage_.fd_);
-    std::ignore = ::readlink(link.c_str(), target.data(), target.size() - 1);
-    const std::string path(target.data());
-    return path.substr(path.rfind('/') + 1);
-  }();
 };
 
 void Stage::play(std::uint64_t seed, unsigned operations) {

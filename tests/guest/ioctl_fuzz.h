@@ -70,6 +70,7 @@ class Stage {
   using Pool = std::array<std::atomic<std::uint32_t>, kSlots>;
 
   Tally& tally_;
+  const std::string path_;
   int fd_;  // one number, whatever file is behind it
   Pool buffers_{}, vms_{}, queues_{}, syncobjs_{};
   std::span<std::byte> memory_;  // of the user, for userptr
