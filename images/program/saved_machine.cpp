@@ -139,7 +139,10 @@ SavedMachine saved_machine(const Workshop& workshop, const Prepared& prepared,
   fs::create_directories(machines);
   const Lock lock(machines / ".lock",
                   [] { std::cerr << "figment: waiting for another run that saves a machine\n"; });
-  if (fs::exists(entry)) return saved;
+  if (fs::exists(entry)) {
+    fs::last_write_time(entry, fs::file_time_type::clock::now());  // not the next to go
+    return saved;
+  }
   remove_old(machines, inputs.key());
   const fs::path partial = entry.string() + ".partial";
   fs::remove_all(partial);
