@@ -37,6 +37,9 @@ struct GuestNeeds {
   fs::path driver = {};          // figment.ko instead of the checkout's own; the guest sees its path
 };
 
+// The program of the guest tests, if the command names it; else nothing.
+fs::path guest_tests_in(const Argv& command, const Workshop& workshop);
+
 // Makes every part that the guest needs and puts it together.
 Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& needs);
 

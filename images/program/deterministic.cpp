@@ -198,12 +198,7 @@ void make_deterministic(Workshop& workshop, const VmOptions& vm, const Kernel& k
                             .path = mount,
                             .writable = false});
   };
-  // Who does not name them need not wait until they are compiled.
-  const fs::path tests = workshop.meson_product("figment-guest-tests");
-  if (std::ranges::any_of(start.arguments, [&](const std::string& argument) {
-        return argument.contains(tests.filename().string());
-      })) {
-    workshop.programs({tests.lexically_relative(workshop.meson_folder())});
+  if (const fs::path tests = guest_tests_in(start.arguments, workshop); !tests.empty()) {
     add_folder(staged_tests(workshop, tests), tests.parent_path(), folder / "guest-tests.image");
   }
   const fs::path copies = run_folder(workshop.places());

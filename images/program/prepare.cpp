@@ -99,6 +99,15 @@ fs::path run_folder(const Places& places) {
   return folder;
 }
 
+// Who does not name them need not wait until they are compiled.
+fs::path guest_tests_in(const Argv& command, const Workshop& workshop) {
+  const fs::path tests = workshop.meson_product("figment-guest-tests");
+  const auto names_them = [&](const std::string& word) {
+    return word.contains(tests.filename().string());
+  };
+  return std::ranges::any_of(command, names_them) ? tests : fs::path();
+}
+
 Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& needs) {
   const Places& places = workshop.places();
   Prepared prepared;
@@ -122,6 +131,8 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   if (!vm.driver.empty()) workshop.use_driver(visible(fs::absolute(vm.driver)));
   const Kernel kernel = workshop.kernel(kernel_name);
   workshop.programs();
+  const fs::path tests = guest_tests_in(needs.command, workshop);
+  if (!tests.empty()) workshop.programs({tests.lexically_relative(workshop.meson_folder())});
   guest.qemu = workshop.qemu();
   guest.firmware = {"/usr/share/qemu", "/usr/share/seabios"};
   guest.kernel = kernel.image;
