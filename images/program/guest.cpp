@@ -9,6 +9,12 @@ namespace figment::host {
 
 namespace {
 
+// Everything that can be emulated. Not five-level page tables: a kernel that has them walks one level
+// more. And no fast string moves, or the kernel copies pages by `rep movsb`, which the emulator does
+// byte by byte: slow, and a page that a device writes to meanwhile is copied with words of which one
+// half is old.
+constexpr const char* kEmulatedCpu = "max,la57=off,erms=off,fsrm=off";
+
 using Words = std::vector<std::string>;
 
 // In QEMU's option lists a comma ends a value; a doubled one is a comma.
@@ -31,7 +37,7 @@ Words deterministic_machine_args(const Guest& guest) {
   for (const MemoryImage& image : machine.images) all += image.bytes;
   Words args{"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine",
              std::string{"q35,nvdimm=on"} + (machine.memory.empty() ? "" : ",memory-backend=ram"),
-             "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max,la57=off", "-smp",
+             "-accel", "tcg,thread=single,tb-size=512", "-cpu", kEmulatedCpu, "-smp",
              std::to_string(guest.cpus), "-m",
              "size=" + std::to_string(guest.memory_mib) + "M,slots=" +
                  std::to_string(machine.images.size()) + ",maxmem=" +
@@ -68,7 +74,7 @@ Words machine_args(const Guest& guest) {
   return {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
           // KVM needs the host's CPU; la57 only makes page tables deeper than we need.
           "-machine", "q35", "-accel", guest.kvm ? "kvm" : "tcg,thread=multi", "-cpu",
-          guest.kvm ? "host" : "max,la57=off", "-smp", std::to_string(guest.cpus), "-m",
+          guest.kvm ? "host" : kEmulatedCpu, "-smp", std::to_string(guest.cpus), "-m",
           std::to_string(guest.memory_mib) + "M"};
 }
 
