@@ -110,7 +110,7 @@
 #define   FIGMENT_QUEUE_START		1	/* OFF -> READY: load the descriptor */
 #define   FIGMENT_QUEUE_RESET		2	/* any -> OFF: drop the job; reports EVENT_QUEUE_RESET */
 #define   FIGMENT_QUEUE_PREEMPT		3	/* READY, FAULTED -> PREEMPTED: save to the descriptor */
-#define   FIGMENT_QUEUE_RESUME		4	/* PREEMPTED -> READY: load descriptor and save area */
+#define   FIGMENT_QUEUE_RESUME		4	/* OFF, PREEMPTED -> READY: load descriptor and save area */
 #define   FIGMENT_QUEUE_FAULT_RETRY	5	/* FAULTED -> READY: do the access again */
 #define   FIGMENT_QUEUE_FAULT_KILL	6	/* FAULTED -> ERROR */
 #define FIGMENT_QUEUE_STATE		0x0c	/* ro 32: enum below */
@@ -122,7 +122,7 @@
 #define   FIGMENT_QUEUE_ERROR		5	/* see QUEUE_CODE; only RESET leads out */
 #define FIGMENT_QUEUE_CODE		0x10	/* ro 32: FIGMENT_CODE_*, why the queue is in ERROR */
 #define FIGMENT_QUEUE_ENGINE		0x14	/* ro 32: engine it is on, or ~0 */
-#define FIGMENT_QUEUE_ADDRESS		0x18	/* ro 64: address that went wrong, for QUEUE_CODE */
+#define FIGMENT_QUEUE_ADDRESS		0x18	/* ro 64: address that went wrong, in ERROR and FAULTED */
 #define FIGMENT_QUEUE_READ		0x20	/* ro 64: ring bytes retired, free-running */
 #define FIGMENT_QUEUE_WRITE		0x28	/* ro 64: ring bytes announced, free-running */
 
@@ -155,9 +155,9 @@
 #define FIGMENT_PTE_ADDRESS		FIGMENT_MASK64(51, 12)
 
 /*
- * 5. Queue descriptor, in system memory. START reads it once; the device
- * writes READ after each retired ring packet, and STATE, CODE, ADDRESS, READ
- * and WRITE when the queue leaves READY.
+ * 5. Queue descriptor, in system memory. START and RESUME read it once; the
+ * device writes READ after each retired ring packet, and STATE, CODE, ADDRESS,
+ * READ and WRITE when the queue gets to PREEMPTED, to ERROR or by RESET to OFF.
  */
 struct figment_descriptor {
 	__le64 ring_address;	/* 4 KiB aligned */
@@ -217,6 +217,7 @@ struct figment_event {
 #define FIGMENT_EVENT_FAULT		2	/* value: address; detail: EVENT_ACCESS_* */
 #define   FIGMENT_EVENT_ACCESS_WRITE	FIGMENT_BIT32(0)
 #define   FIGMENT_EVENT_ACCESS_ATOMIC	FIGMENT_BIT32(1)
+#define   FIGMENT_EVENT_ACCESS_DENIED	FIGMENT_BIT32(2)	/* there is a leaf, without PTE_WRITE */
 #define FIGMENT_EVENT_PREEMPTED		3
 #define FIGMENT_EVENT_INVALIDATED	4	/* value: sequence number; no queue */
 #define FIGMENT_EVENT_QUEUE_ERROR	5	/* detail: FIGMENT_CODE_*; value: address */

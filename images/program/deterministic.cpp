@@ -124,6 +124,7 @@ Draw draw(std::uint64_t seed) {
   // A seed with turns of 3 us took 7 s, others 4 to 5.
   draw.turn_max_ns = dice.magnitude(10'000, 1'000'000);
   draw.turn_min_ns = std::min<std::uint64_t>(draw.turn_max_ns, 100);
+  draw.gpu.emplace_back("preempt-ns", "0-" + std::to_string(dice.magnitude(100, 1'000'000)));
   return draw;
 }
 

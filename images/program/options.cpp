@@ -61,6 +61,7 @@ constexpr std::array kProperties = {
     Property{"seed", number},
     Property{"tlb-entries", number, 16, 65536},
     Property{"walk-cache-entries", number, 0, 65536},
+    Property{"prefetch-pages", number, 0, 64},
     Property{"retention-ns", number},
     Property{"step-bytes", range, 64, 1 << 20},
     Property{"bytes-per-us", number},
@@ -71,6 +72,7 @@ constexpr std::array kProperties = {
     Property{"access-ns", range},
     Property{"event-ns", range},
     Property{"interrupt-ns", range},
+    Property{"preempt-ns", range},
     Property{"tick-ns", range, 1, 1'000'000'000},
     Property{"model", path},
 };

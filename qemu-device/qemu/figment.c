@@ -99,6 +99,7 @@ static const struct {
     /* A tick that costs nothing would stop the virtual clock. */
     { "tick-ns", offsetof(FigmentState, executor.tick), 1, NANOSECONDS_PER_SECOND },
     { "step-bytes", offsetof(FigmentState, step), 64, 1 * MiB },
+    { "preempt-ns", offsetof(FigmentState, config.preemption), 0, UINT64_MAX },
 };
 QEMU_BUILD_BUG_ON(ARRAY_SIZE(figment_ranges) !=
                   ARRAY_SIZE(((FigmentState *)0)->range));
@@ -317,6 +318,8 @@ static const Property figment_properties[] = {
     DEFINE_PROP_UINT32("walk-cache-entries", FigmentState,
                        CONFIG(walk_cache_entries),
                        FIGMENT_MODEL_DEFAULT_WALK_CACHE_ENTRIES),
+    DEFINE_PROP_UINT32("prefetch-pages", FigmentState, CONFIG(prefetch_pages),
+                       FIGMENT_MODEL_DEFAULT_PREFETCH_PAGES),
     DEFINE_PROP_UINT64("retention-ns", FigmentState, CONFIG(retention_ns),
                        FIGMENT_MODEL_DEFAULT_RETENTION_NS),
     DEFINE_PROP_UINT64("bytes-per-us", FigmentState, CONFIG(bytes_per_us),
@@ -332,6 +335,7 @@ static const Property figment_properties[] = {
     DEFINE_PROP_STRING("interrupt-ns", FigmentState, range[4]),
     DEFINE_PROP_STRING("tick-ns", FigmentState, range[5]),
     DEFINE_PROP_STRING("step-bytes", FigmentState, range[6]),
+    DEFINE_PROP_STRING("preempt-ns", FigmentState, range[7]),
     DEFINE_PROP_UINT64("seed", FigmentState, seed, 0),
 };
 

@@ -151,6 +151,9 @@ static void figment_host_trace(void *opaque, unsigned int event, uint64_t a,
     case FIGMENT_TRACE_TLB_HIT:
         trace_figment_tlb_hit(opaque, a, b, c);
         break;
+    case FIGMENT_TRACE_PREFETCH:
+        trace_figment_prefetch(opaque, a, b, c);
+        break;
     case FIGMENT_TRACE_INVALIDATE:
         trace_figment_invalidate(opaque, a, b, c, d);
         break;

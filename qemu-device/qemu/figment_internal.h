@@ -92,7 +92,7 @@ struct FigmentState {
     char *executor_name;
     char *trace_path; /* NULL: no trace in a file */
     char *preempt_name;
-    char *range[7]; /* in the order of figment_ranges[] */
+    char *range[8]; /* in the order of figment_ranges[] */
 };
 
 /* figment_host.c */

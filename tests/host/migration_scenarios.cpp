@@ -33,7 +33,7 @@ constexpr unsigned kQueues = 4;
 const std::string kSlow =
     "executor=clock,engines=3,doorbell-ns=0-900,invalidate-ns=100-2500,access-ns=0-700,event-ns=0-1500,"
     "interrupt-ns=0-2000,step-bytes=64-900,tick-ns=50-800,tlb-entries=16,walk-cache-entries=16,"
-    "retention-ns=60000,bytes-per-us=8000,timeslice-ns=3000";
+    "preempt=instruction,faults=on,prefetch-pages=2,preempt-ns=0-900,retention-ns=60000,bytes-per-us=8000,timeslice-ns=3000";
 
 using Words = std::vector<std::uint64_t>;
 

@@ -19,6 +19,10 @@ constexpr uint8_t kCaches = 0b0110'1111;  // large ones, steps of 64 KiB
 constexpr uint8_t kNoCaches = 0b0101'0000;
 constexpr uint8_t kWholeMaps = 0;
 constexpr uint8_t kTinyMaps = 7;
+constexpr uint8_t kBetweenPackets = FIGMENT_PREEMPT_COMMAND << 3;  // with a kind of maps
+constexpr uint8_t kBetweenAccesses = FIGMENT_PREEMPT_INSTRUCTION << 3;
+constexpr uint8_t kFaults = 0x80;    // with a shape
+constexpr uint8_t kPrefetch = 0x80;  // with caches
 
 // The encoding of World, as calls.
 class Script : public Writer {
@@ -266,6 +270,42 @@ std::vector<Seed> seeds() {
     }
     s.act(kSaveAndLoad).u8(0x81).u16(9).u8(0x7f).u16(100);
     add("streams_tampered_with", s);
+  }
+  for (const uint8_t preempt : {kBetweenPackets, kBetweenAccesses}) {
+    Script s(kTenant | kFaults, kLatencies, kNoCaches | kPrefetch, preempt | kTinyMaps);
+    const auto command = [&](unsigned queue, unsigned which) -> Script& {
+      return s.act(kCommand).u8(queue).u8(which);
+    };
+    // Address space 1 is one with faults, and page 64 of it is missing.
+    s.start(0, 0).start(1, 1);
+    every_packet(s, 0);
+    for (unsigned i = 0; i < 12; ++i) {
+      command(0, FIGMENT_QUEUE_PREEMPT).advance(300 * i);
+      s.submit(0, FIGMENT_OP_SPIN, 0).value(200);
+      command(0, FIGMENT_QUEUE_RESUME).run(1 + i);
+      s.submit(1, FIGMENT_OP_COPY, 0).at(kMappedPages - 5).at(kData).value(16384).run(4);
+      command(1, i % 3 == 0 ? FIGMENT_QUEUE_PREEMPT : FIGMENT_QUEUE_FAULT_RETRY).advance(900);
+      s.act(kTableEntry).u8(3).u16(kMappedPages + i % 4).u8(kData).u8(3);
+      command(1, FIGMENT_QUEUE_FAULT_RETRY).settle(1);
+      command(1, FIGMENT_QUEUE_RESUME).run(3);
+      if (i % 5 == 4) {
+        command(1, FIGMENT_QUEUE_FAULT_KILL).start(1, 1);
+        s.act(kSaveAndLoad).u8(0);
+      }
+    }
+    add(preempt == kBetweenPackets ? "preempted_between_packets" : "preempted_anywhere", s);
+  }
+  {
+    // The save area comes back from the guest: each word of it with other bits.
+    Script s(kKernel | kFaults, kNoLatency, kCaches, kBetweenAccesses | kWholeMaps);
+    for (unsigned word = 0; word < 24; ++word) {
+      s.start(0, 0).submit(0, FIGMENT_OP_FILL, 3).at(kData).value(4096).value(word).run(2);
+      s.submit(0, FIGMENT_OP_SPIN, 0).value(~0ull >> word).run(1 + word % 4);
+      s.act(kCommand).u8(0).u8(FIGMENT_QUEUE_PREEMPT).run(2);
+      s.act(kStore).u16(kDescriptorPage * 512 + 8 + word).value(word * 0x0101'0101'0101);
+      s.act(kCommand).u8(0).u8(FIGMENT_QUEUE_RESUME).run(8);
+    }
+    add("save_areas", s);
   }
   {
     // Nobody reads the reports, and there is no ring for them: they have to wait in the device.

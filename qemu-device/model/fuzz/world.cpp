@@ -84,6 +84,10 @@ Setting Setting::from(Reader& bytes, std::span<const uint8_t> input) {
   config.invalidate = latency(latencies >> 2);
   config.access = latency(latencies >> 4);
   config.event = latency(latencies >> 6);
+  config.preempt = (maps >> 3 & 3) % 3;
+  config.faults = (shape & 0x80) != 0;
+  config.preemption = latency(maps >> 5);
+  config.prefetch_pages = caches & 0x80 ? 3 : 0;
   config.tlb_entries = 16u << (caches & 3);
   config.walk_cache_entries = (caches >> 2 & 3) * 20;
   config.retention_ns = caches & 0x10 ? 3000 : FIGMENT_MODEL_NEVER;
@@ -104,9 +108,10 @@ uint64_t most_calls(const figment_model_config& config, uint64_t map_bytes_max) 
   // The packet itself, its queue's descriptor, traces.
   const uint64_t packet = 64 * (1 + 64 / part);
   // Everything that may be due: reports and invalidations, before and after the step.
-  const uint64_t reports = 4 * config.queues + FIGMENT_INVAL_DEPTH;
+  const uint64_t reports = 6 * config.queues + FIGMENT_INVAL_DEPTH;
   const uint64_t due = 2 * (reports * 16 * (1 + 32 / part) + FIGMENT_INVAL_DEPTH * 4);
-  return pages * page + data + packet + due;
+  // What was asked for, and as much as is guessed at each time.
+  return pages * page * (1 + config.prefetch_pages) + data + packet + due;
 }
 
 World::World(std::span<const uint8_t> input)
@@ -156,7 +161,9 @@ void World::set_up_tables() {
   // 2 MiB on, a huge page: the work area again, and then nothing that answers.
   gpu_.host.store<uint64_t>(bus(kTablePage + 2) + 8, FakeHost::kRamBase | leaf | FIGMENT_PTE_WRITE);
   for (uint32_t asid = 0; asid < (setting_.tenant ? kGuestQueues : kAsids); ++asid) {
-    gpu_.write64(FIGMENT_REG_ASID_ROOT(asid), bus(kTablePage) | FIGMENT_ROOT_VALID);
+    // Of those that may, every other one wants its misses reported.
+    const uint64_t faults = setting_.options.config.faults && asid % 2 == 1 ? FIGMENT_ROOT_FAULTS : 0;
+    gpu_.write64(FIGMENT_REG_ASID_ROOT(asid), bus(kTablePage) | FIGMENT_ROOT_VALID | faults);
   }
 }
 
@@ -198,8 +205,9 @@ void World::act() {
       break;
     case kCommand: {
       const uint32_t queue = bytes_.u8() % (setting_.tenant ? kGuestQueues : kQueues);
-      const uint32_t command = bytes_.u8() % (setting_.tenant ? 3 : 9);
+      const uint32_t command = bytes_.u8() % (setting_.tenant ? FIGMENT_QUEUE_FAULT_KILL + 1 : 9);
       tell(std::format("queue {} command {}", queue, command));
+      if (command == FIGMENT_QUEUE_RESUME) announce_in_descriptor(queue);
       gpu_.command(queue, command);
       break;
     }
@@ -302,13 +310,24 @@ void World::start_queue() {
   // Close to the end of 2^64 sometimes, and sometimes with work at once.
   d.read = d.write = shape & 0x40 ? 0 - 64ull : 0;
   ring_write_[queue] = d.write;
-  const uint64_t at = (setting_.tenant ? hidden(kHiddenDescriptors)
-                                       : FakeHost::kRamBase + kDescriptorPage * kPage) +
-                      queue * sizeof(d);
+  const uint64_t at = descriptor(queue);
   gpu_.host.store(at, d);
   tell(std::format("start queue {} on address space {}, priority {}", queue, d.asid, d.priority));
   gpu_.write64(FIGMENT_REG_QUEUE(queue) + FIGMENT_QUEUE_DESC, at);
   gpu_.command(queue, FIGMENT_QUEUE_START);
+}
+
+uint64_t World::descriptor(uint32_t queue) const {
+  const uint64_t page = setting_.tenant ? hidden(kHiddenDescriptors)
+                                        : FakeHost::kRamBase + kDescriptorPage * kPage;
+  return page + queue * sizeof(figment_descriptor);
+}
+
+// Doorbells that came while the queue was PREEMPTED are lost; a driver says in the descriptor how
+// far its ring is filled.
+void World::announce_in_descriptor(uint32_t queue) {
+  gpu_.host.store<uint64_t>(descriptor(queue) + offsetof(figment_descriptor, write),
+                            ring_write_[queue]);
 }
 
 void World::submit() {

@@ -7,8 +7,8 @@
 //
 //   kernel   writes everything: registers, roots, the event ring, resets.
 //   tenant   what user space of a good driver can bring about on its own queues
-//            and address spaces: packets, page-table contents, doorbells, starts
-//            and resets of its queues, invalidations.
+//            and address spaces: packets, page-table contents, doorbells, starts,
+//            preemptions and resets of its queues, answers to faults, invalidations.
 //
 // The rules:
 //
@@ -92,6 +92,8 @@ class World {
   void set_up_tables();
   void bring_up();
   void start_queue();
+  uint64_t descriptor(uint32_t queue) const;
+  void announce_in_descriptor(uint32_t queue);
   void submit();
   void write_packet(uint64_t bus);
   void invalidate();

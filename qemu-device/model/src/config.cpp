@@ -14,6 +14,7 @@ constexpr uint32_t kEnginesMax = 16;
 constexpr uint32_t kStepBytesMin = 64;
 constexpr uint32_t kTlbEntriesMin = 16;
 constexpr uint32_t kCacheEntriesMax = 65536;
+constexpr uint32_t kPrefetchPagesMax = 64;
 
 }  // namespace
 
@@ -27,6 +28,7 @@ figment_model_config default_config() {
       .faults = false,
       .tlb_entries = FIGMENT_MODEL_DEFAULT_TLB_ENTRIES,
       .walk_cache_entries = FIGMENT_MODEL_DEFAULT_WALK_CACHE_ENTRIES,
+      .prefetch_pages = FIGMENT_MODEL_DEFAULT_PREFETCH_PAGES,
       .retention_ns = FIGMENT_MODEL_DEFAULT_RETENTION_NS,
       .step_bytes = FIGMENT_MODEL_DEFAULT_STEP_BYTES,
       .step_bytes_min = 0,
@@ -38,6 +40,7 @@ figment_model_config default_config() {
       .access = {},
       .event = {},
       .interrupt = {},
+      .preemption = {},
   };
 }
 
@@ -54,6 +57,7 @@ std::expected<void, std::string> check_config(const figment_model_config& config
       {"preempt", config.preempt, FIGMENT_PREEMPT_NONE, FIGMENT_PREEMPT_INSTRUCTION},
       {"tlb_entries", config.tlb_entries, kTlbEntriesMin, kCacheEntriesMax},
       {"walk_cache_entries", config.walk_cache_entries, 0, kCacheEntriesMax},
+      {"prefetch_pages", config.prefetch_pages, 0, kPrefetchPagesMax},
       {"step_bytes", config.step_bytes, kStepBytesMin, kStepBytesMax},
   };
   for (const Range& range : ranges) {
@@ -76,6 +80,7 @@ std::expected<void, std::string> check_config(const figment_model_config& config
       {"access", config.access},
       {"event", config.event},
       {"interrupt", config.interrupt},
+      {"preemption", config.preemption},
   };
   for (const auto& [name, latency] : latencies) {
     if (latency.min_ns <= latency.max_ns) continue;
@@ -84,11 +89,6 @@ std::expected<void, std::string> check_config(const figment_model_config& config
                     "its maximum",
                     name, latency.min_ns, latency.max_ns));
   }
-  if (config.preempt != FIGMENT_PREEMPT_NONE) {
-    return std::unexpected(std::format("preempt is {}, but only {} (none) is supported yet",
-                                       config.preempt, FIGMENT_PREEMPT_NONE));
-  }
-  if (config.faults) return std::unexpected("faults is on, but only off is supported yet");
   return {};
 }
 

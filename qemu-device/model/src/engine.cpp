@@ -14,6 +14,7 @@ void Engine::take(Queue& queue, Nanos now) {
   queue_ = &queue;
   queue.engine = static_cast<int>(id_);
   since_ns_ = now;
+  worked_ = false;
   sleep_until_ns_ = 0;
   host_.trace(FIGMENT_TRACE_SCHEDULE, id_, queue.id, queue.priority);
 }
@@ -21,8 +22,40 @@ void Engine::take(Queue& queue, Nanos now) {
 Nanos Engine::ready_ns(bool enabled) const {
   if (!queue_) return kNever;
   if (in_flight_) return access_.done_ns;
-  if (queue_->stop != Queue::Stop::none) return 0;
-  return enabled ? sleep_until_ns_ : kNever;
+  if (!enabled) return stop_ns();
+  return std::min({sleep_until_ns_, stop_ns(), yield_ns()});
+}
+
+// When the queue leaves for its own reasons.
+Nanos Engine::stop_ns() const {
+  switch (queue_->stop) {
+    case Queue::Stop::none:
+      return kNever;
+    case Queue::Stop::preempt:
+      return queue_->can_leave(config_.preempt) ? queue_->preempt_due_ns : kNever;
+    case Queue::Stop::reset:
+    case Queue::Stop::error:
+      return 0;
+  }
+  FIGMENT_ASSERT(!"stop");
+}
+
+// When it leaves for the sake of another one, here in the middle of a job.
+Nanos Engine::yield_ns() const {
+  if (!worked_ || !queue_->can_leave(config_.preempt)) return kNever;
+  return turn_ends_ns();
+}
+
+// When another queue has a better right to the engine, from what waits now.
+Nanos Engine::turn_ends_ns() const {
+  const auto waiting = run_queue_.highest();
+  if (!waiting || *waiting < queue_->priority) return kNever;
+  if (*waiting > queue_->priority) return 0;
+  return queue_->timeslice_ns == 0 ? kNever : later(since_ns_, queue_->timeslice_ns);
+}
+
+bool Engine::must_leave(Nanos now, bool enabled) const {
+  return stop_ns() <= now || (enabled && yield_ns() <= now);
 }
 
 void Engine::step(Nanos now, bool enabled) {
@@ -33,14 +66,18 @@ void Engine::step(Nanos now, bool enabled) {
     if (in_flight_) {
       if (now < access_.done_ns) return;
       const Result<void> completed = complete(now);
-      // A queue that is to stop does so for that reason, whatever else happened on the way.
-      if (!completed && queue_->stop == Queue::Stop::none) {
+      // A queue that is reset does not fail any more, whatever else happened on the way.
+      const bool fails = queue_->stop == Queue::Stop::none || queue_->stop == Queue::Stop::preempt;
+      if (!completed && fails) {
+        if (completed.error().code >= Code::unmapped) {
+          trace_fault(completed.error(), access_.write.bytes != 0 ? FIGMENT_EVENT_ACCESS_WRITE : 0);
+        }
         fail(completed.error(), now);
         return;
       }
       ++accesses;
     }
-    if (queue_->stop != Queue::Stop::none) {
+    if (must_leave(now, enabled)) {
       leave(now);
       return;
     }
@@ -59,6 +96,7 @@ void Engine::reset() {
 }
 
 Engine::Then Engine::advance(Nanos now) {
+  worked_ = true;
   switch (queue_->run.phase) {
     case Execution::Phase::fetch:
       return fetch(now);
@@ -149,14 +187,14 @@ Engine::Then Engine::issue(const Want& want, Nanos now) {
   if (want.read_bytes != 0) {
     const auto read =
         mmu_.translate(access_.read, accessor, want.read, want.read_bytes, want.backward, now);
-    if (!read) return fail(read.error(), now);
+    if (!read) return miss(read.error(), accessor, now);
     if (write_bytes != 0) write_bytes = access_.read.bytes;
   }
   if (write_bytes != 0) {
     accessor.write = true;
     const GpuVa at = want.backward ? want.write + (want.write_bytes - write_bytes) : want.write;
     const auto write = mmu_.translate(access_.write, accessor, at, write_bytes, want.backward, now);
-    if (!write) return fail(write.error(), now);
+    if (!write) return miss(write.error(), accessor, now);
   }
   const uint64_t bytes = std::max(access_.read.bytes, access_.write.bytes);
   Nanos latency = host_.draw(config_.access);
@@ -225,7 +263,7 @@ Engine::Then Engine::retire(Nanos now) {
   if (!queue_->has_work()) return leave(now);
   const bool job_ends = run.depth == 0 && packet.opcode() == FIGMENT_OP_RELEASE &&
                         (packet.flags() & FIGMENT_RELEASE_EVENT) != 0;
-  return job_ends && should_yield(now) ? leave(now) : Then::stop;
+  return job_ends && turn_ends_ns() <= now ? leave(now) : Then::stop;
 }
 
 // The report before this one has first to get into the event ring. The engine is not held for
@@ -239,39 +277,57 @@ Engine::Then Engine::report(uint64_t value, Nanos now) {
   return retire(now);
 }
 
-bool Engine::should_yield(Nanos now) const {
-  const auto waiting = run_queue_.highest();
-  if (!waiting || *waiting < queue_->priority) return false;
-  if (*waiting > queue_->priority) return true;
-  return queue_->timeslice_ns != 0 && now - since_ns_ >= queue_->timeslice_ns;
+// A translation that was asked for is not to be had.
+Engine::Then Engine::miss(const Fault& fault, const Accessor& accessor, Nanos now) {
+  uint32_t access = accessor.write ? FIGMENT_EVENT_ACCESS_WRITE : 0;
+  const Execution& run = queue_->run;
+  if (run.phase == Execution::Phase::run && run.packet.opcode() == FIGMENT_OP_ATOMIC &&
+      run.progress.stage == 0) {
+    access |= FIGMENT_EVENT_ACCESS_ATOMIC;
+  }
+  trace_fault(fault, access);
+  if (!fault.recoverable) return fail(fault, now);
+  // It is about to go anyway; when it is back it asks again.
+  if (queue_->stop == Queue::Stop::preempt && queue_->can_leave(config_.preempt)) return leave(now);
+  if (fault.code == Code::permission) access |= FIGMENT_EVENT_ACCESS_DENIED;
+  queues_.stall(let_go(now), fault.address, access, now);
+  return Then::stop;
+}
+
+void Engine::trace_fault(const Fault& fault, uint32_t access) const {
+  host_.trace(FIGMENT_TRACE_FAULT, queue_->asid.value, fault.address, access,
+              static_cast<uint32_t>(fault.code));
 }
 
 Engine::Then Engine::fail(const Fault& fault, Nanos now) {
-  if (fault.code >= Code::unmapped) {
-    host_.trace(FIGMENT_TRACE_FAULT, queue_->asid.value, fault.address,
-                access_.write.bytes != 0 ? FIGMENT_EVENT_ACCESS_WRITE : 0,
-                static_cast<uint32_t>(fault.code));
-  }
   queue_->stop = Queue::Stop::error;
   queue_->stop_error = fault;
   return leave(now);
 }
 
 Engine::Then Engine::leave(Nanos now) {
-  Queue& queue = *queue_;
-  queue_ = nullptr;
-  queue.engine = -1;
-  host_.trace(FIGMENT_TRACE_DESCHEDULE, id_, queue.id, now - since_ns_);
-  queues_.left_engine(queue, now);
+  queues_.left_engine(let_go(now), now);
   return Then::stop;
 }
 
+// The queue is on no engine, and everything to go on from is in its Execution.
+Queue& Engine::let_go(Nanos now) {
+  Queue& queue = *queue_;
+  if (queue.run.phase == Execution::Phase::run) {
+    executor_of(queue.run.packet.opcode())->pause(queue.run.progress, now);
+  }
+  queue_ = nullptr;
+  queue.engine = -1;
+  host_.trace(FIGMENT_TRACE_DESCHEDULE, id_, queue.id, now - since_ns_);
+  return queue;
+}
+
 void Engine::describe(Archive& archive) {
-  auto& [id, host, memory, mmu, queues, run_queue, config, owner, queue, since_ns, sleep_until_ns,
-         in_flight, access, step_bytes_left] = *this;
+  auto& [id, host, memory, mmu, queues, run_queue, config, owner, queue, since_ns, worked,
+         sleep_until_ns, in_flight, access, step_bytes_left] = *this;
   // `step_bytes_left` lives as long as one step.
   uint32_t on_queue = queue ? queue->id : FIGMENT_EVENT_NO_QUEUE;
-  FIGMENT_FIELDS(archive, on_queue, since_ns, sleep_until_ns);
+  FIGMENT_FIELDS(archive, on_queue, since_ns, worked, sleep_until_ns);
   archive.optional("access", in_flight, access);
   if (!archive.loading() || on_queue == FIGMENT_EVENT_NO_QUEUE) return;
   require(on_queue < queues.count(), "engine %u has queue %u, which does not exist", id, on_queue);

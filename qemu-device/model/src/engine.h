@@ -76,11 +76,17 @@ class Engine {
   Then retire(Nanos now);
   Then report(uint64_t value, Nanos now);
   Then fail(const Fault& fault, Nanos now);
+  Then miss(const Fault& fault, const Accessor& accessor, Nanos now);
   Then leave(Nanos now);
+  Queue& let_go(Nanos now);
+  void trace_fault(const Fault& fault, uint32_t access) const;
   Result<void> complete(Nanos now);
   Result<void> accept_fetched();
   Result<void> accept_packet();
-  bool should_yield(Nanos now) const;
+  Nanos stop_ns() const;
+  Nanos yield_ns() const;
+  Nanos turn_ends_ns() const;
+  bool must_leave(Nanos now, bool enabled) const;
 
   const unsigned id_;
   const Host& host_;
@@ -93,6 +99,7 @@ class Engine {
 
   Queue* queue_ = nullptr;  // null: free
   Nanos since_ns_ = 0;      // it is on the engine
+  bool worked_ = false;     // since then: a timeslice is never too short for one access
   Nanos sleep_until_ns_ = 0;
   bool in_flight_ = false;
   Access access_;

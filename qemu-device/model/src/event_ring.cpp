@@ -9,6 +9,13 @@
 
 namespace figment {
 
+namespace {
+
+constexpr uint32_t kAccess = FIGMENT_EVENT_ACCESS_WRITE | FIGMENT_EVENT_ACCESS_ATOMIC |
+                             FIGMENT_EVENT_ACCESS_DENIED;
+
+}  // namespace
+
 EventRing::EventRing(const Host& host, Memory& memory, Interrupts& interrupts,
                      const figment_latency& latency, size_t capacity, Owner& owner)
     : host_(host), memory_(memory), interrupts_(interrupts), latency_(latency), owner_(owner) {
@@ -159,8 +166,13 @@ void EventRing::check(uint32_t queues, uint32_t asids) const {
              "is no report of an error");
         break;
       case FIGMENT_EVENT_QUEUE_RESET:
+      case FIGMENT_EVENT_PREEMPTED:
         need(event.queue < queues && event.detail == 0 && event.value == 0,
-             "is no report of a reset");
+             "is no report of a reset or a preemption");
+        break;
+      case FIGMENT_EVENT_FAULT:
+        need(event.queue < queues && (event.detail & ~kAccess) == 0 && event.value < kVaEnd,
+             "is no report of a fault");
         break;
       case FIGMENT_EVENT_INVALIDATED:
         need(event.queue == FIGMENT_EVENT_NO_QUEUE && event.detail == 0,

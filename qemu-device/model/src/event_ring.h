@@ -5,8 +5,8 @@
 // Nothing is lost. A report waits here, outside guest memory, until its latency
 // is over and the ring is on and has space. The number that can wait is bounded
 // because each source may have only so many under way: a queue one fence, two
-// error and one reset reports, the invalidator FIGMENT_INVAL_DEPTH. Sources hold
-// themselves to it; EventRing tells its Owner when a report has left.
+// error, and one each of reset, fault and preemption reports, the invalidator
+// FIGMENT_INVAL_DEPTH. Sources hold themselves to it; EventRing tells its Owner when a report has left.
 //
 // Reports of one source keep their order. Those of different sources may
 // overtake each other when latencies are drawn.

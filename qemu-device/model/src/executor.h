@@ -87,6 +87,8 @@ class Executor {
   virtual uint64_t granule(const Packet&) const { return 0; }
   // plan() said sleep: note what the pause started with, once.
   virtual void begin_sleep(Progress&, Nanos /*until_ns*/) const {}
+  // The queue leaves its engine in the middle of the packet: times that pass only on an engine stop.
+  virtual void pause(Progress&, Nanos /*now*/) const {}
 
  protected:
   ~Executor() = default;

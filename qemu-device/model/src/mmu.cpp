@@ -7,6 +7,8 @@ namespace figment {
 
 Mmu::Mmu(const Host& host, Memory& memory, const figment_model_config& config)
     : host_(host),
+      memory_(memory),
+      prefetch_pages_(config.prefetch_pages),
       roots_(config.asids, 0),
       tlb_(config.tlb_entries, config.asids, config.retention_ns,
            {FIGMENT_PAGE_LG2, FIGMENT_HUGE_PAGE_LG2}),
@@ -61,10 +63,16 @@ void Mmu::append(Extent& extent, const Piece& piece) {
 
 Result<Mmu::Place> Mmu::place_of(const Accessor& accessor, GpuVa va, Nanos now) {
   const Result<Leaf> leaf = leaf_of(accessor.asid, va, now);
-  if (!leaf) return std::unexpected(leaf.error());
-  if ((accessor.write && !(leaf->entry & FIGMENT_PTE_WRITE)) ||
-      (!accessor.privileged && (leaf->entry & FIGMENT_PTE_PRIVILEGED))) {
+  if (!leaf) {
+    Fault fault = leaf.error();
+    fault.recoverable = fault.code == Code::unmapped && recovers(accessor.asid);
+    return std::unexpected(fault);
+  }
+  if (!accessor.privileged && (leaf->entry & FIGMENT_PTE_PRIVILEGED)) {
     return std::unexpected(Fault{Code::permission, va.value});
+  }
+  if (accessor.write && !(leaf->entry & FIGMENT_PTE_WRITE)) {
+    return std::unexpected(Fault{Code::permission, va.value, recovers(accessor.asid)});
   }
   const uint64_t page_bytes = 1ull << leaf->shift;
   const uint64_t in_page = va.value & (page_bytes - 1);
@@ -72,16 +80,48 @@ Result<Mmu::Place> Mmu::place_of(const Accessor& accessor, GpuVa va, Nanos now) 
       .at = target_of(leaf->entry) + in_page, .before = in_page, .after = page_bytes - in_page};
 }
 
-Result<Leaf> Mmu::leaf_of(Asid asid, GpuVa va, Nanos now) {
+// Decided by the root as it is now: what the caches hold does not say.
+bool Mmu::recovers(Asid asid) const {
+  constexpr uint64_t kBoth = FIGMENT_ROOT_VALID | FIGMENT_ROOT_FAULTS;
+  return (roots_[asid.value] & kBoth) == kBoth;
+}
+
+std::optional<Leaf> Mmu::cached(Asid asid, GpuVa va, Nanos now) {
   for (const unsigned shift : {FIGMENT_PAGE_LG2, FIGMENT_HUGE_PAGE_LG2}) {
     if (const auto entry = tlb_.find(asid, va, shift, now)) {
-      host_.trace(FIGMENT_TRACE_TLB_HIT, asid.value, va.value, *entry);
       return Leaf{.entry = *entry, .shift = shift};
     }
   }
+  return std::nullopt;
+}
+
+Result<Leaf> Mmu::leaf_of(Asid asid, GpuVa va, Nanos now) {
+  if (const std::optional<Leaf> leaf = cached(asid, va, now)) {
+    host_.trace(FIGMENT_TRACE_TLB_HIT, asid.value, va.value, leaf->entry);
+    return *leaf;
+  }
   const Result<Leaf> leaf = walker_.walk(asid, va, roots_[asid.value], now);
-  if (leaf) tlb_.insert(asid, va, leaf->shift, leaf->entry, now);
+  if (!leaf) return leaf;
+  tlb_.insert(asid, va, leaf->shift, leaf->entry, now);
+  if (prefetch_pages_ != 0) prefetch(asid, va, *leaf, now);
   return leaf;
+}
+
+// Guesses that the next pages come next: translates them and reads a word of each, which is lost.
+// Wrong guesses hurt nobody: neither a missing page nor memory that does not answer is reported.
+void Mmu::prefetch(Asid asid, GpuVa va, const Leaf& leaf, Nanos now) {
+  const uint64_t page_bytes = 1ull << leaf.shift;
+  GpuVa next{va.value & ~(page_bytes - 1)};
+  for (uint32_t page = 0; page < prefetch_pages_; ++page) {
+    next = next + page_bytes;
+    if (next.value >= kVaEnd) return;
+    if (cached(asid, next, now)) continue;
+    const Result<Leaf> guess = walker_.walk(asid, next, roots_[asid.value], now);
+    if (!guess) continue;
+    tlb_.insert(asid, next, guess->shift, guess->entry, now);
+    host_.trace(FIGMENT_TRACE_PREFETCH, asid.value, next.value, guess->entry);
+    (void)memory_.load(target_of(guess->entry), 8);
+  }
 }
 
 void Mmu::drop_range(Asid asid, GpuVa first, GpuVa last) {
@@ -105,7 +145,7 @@ void Mmu::reset() {
 }
 
 void Mmu::describe(Archive& archive) {
-  auto& [host, roots, tlb, walk_cache, walker] = *this;
+  auto& [host, memory, prefetch_pages, roots, tlb, walk_cache, walker] = *this;
   archive.elements("roots", roots);
   FIGMENT_FIELDS(archive, tlb, walk_cache);
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "archive.h"
@@ -64,7 +65,8 @@ class Mmu {
   // Invalidates nothing, as the contract says.
   void set_root(Asid asid, uint64_t root) { roots_[asid.value] = root; }
 
-  // [va, va + bytes) is in the address space (in_va_space()) and not empty.
+  // [va, va + bytes) is in the address space (in_va_space()) and not empty. A fault is recoverable
+  // when a change of the page table can resolve it and the root says that software will.
   Result<void> translate(Extent& extent, const Accessor& accessor, GpuVa va, uint64_t bytes,
                          bool backward, Nanos now);
 
@@ -87,9 +89,14 @@ class Mmu {
   };
   Result<Place> place_of(const Accessor& accessor, GpuVa va, Nanos now);
   Result<Leaf> leaf_of(Asid asid, GpuVa va, Nanos now);
+  std::optional<Leaf> cached(Asid asid, GpuVa va, Nanos now);
+  void prefetch(Asid asid, GpuVa va, const Leaf& leaf, Nanos now);
+  bool recovers(Asid asid) const;
   void append(Extent& extent, const Piece& piece);
 
   const Host& host_;
+  Memory& memory_;
+  const uint32_t prefetch_pages_;
   std::vector<uint64_t> roots_;
   TranslationCache tlb_;
   TranslationCache walk_cache_;

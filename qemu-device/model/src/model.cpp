@@ -8,8 +8,9 @@ namespace figment {
 
 namespace {
 
-// Reports that a queue may have under way: one fence, two errors, one reset.
-constexpr size_t kReportsPerQueue = 4;
+// Reports that a queue may have under way: one fence, two errors, one reset, one fault, one
+// preemption.
+constexpr size_t kReportsPerQueue = 6;
 
 constexpr uint64_t to_field(uint64_t value, uint64_t mask) {
   return value << std::countr_zero(mask) & mask;

@@ -13,16 +13,19 @@ enum class QueueState : uint32_t {
   off = FIGMENT_QUEUE_OFF,
   ready = FIGMENT_QUEUE_READY,
   stopping = FIGMENT_QUEUE_STOPPING,
+  preempted = FIGMENT_QUEUE_PREEMPTED,
+  faulted = FIGMENT_QUEUE_FAULTED,
   error = FIGMENT_QUEUE_ERROR,
 };
 
 struct Queue {
-  // Why the engine must let go of the queue as soon as nothing is in flight.
-  enum class Stop : uint8_t { none, reset, error };
+  // Why the engine must let go of the queue as soon as nothing is in flight; for `preempt` as soon
+  // as it is also due and where it may stop.
+  enum class Stop : uint8_t { none, preempt, reset, error };
 
   uint16_t id = 0;
   QueueState state = QueueState::off;
-  Fault error;         // in state error: why
+  Fault error;         // in state error: why; in state faulted: the address, without a code
   BusAddr descriptor;  // QUEUE_DESC
 
   // From the descriptor.
@@ -42,21 +45,29 @@ struct Queue {
   int engine = -1;
   Stop stop = Stop::none;
   Fault stop_error;
+  Nanos preempt_due_ns = kNever;  // with Stop::preempt
   Execution run;
 
   // Reports under way to the event ring.
   bool fence_pending = false;
   bool reset_pending = false;
+  bool fault_pending = false;
+  bool preempted_pending = false;
   // Two, when the queue was reset and started again and fails before the first is in the ring.
   uint8_t errors_pending = 0;
   // Left its engine at a RELEASE, until fence_pending ends.
   bool held_by_fence = false;
 
   bool has_work() const { return !run.between_jobs() || read != visible; }
-  // May be put on an engine.
-  bool runnable() const {
-    return state == QueueState::ready && stop == Stop::none && !held_by_fence &&
-           errors_pending == 0 && !reset_pending && has_work();
+  // A report under way that has to be in the event ring before the queue goes on.
+  bool waits_for_report() const {
+    return held_by_fence || errors_pending != 0 || reset_pending || fault_pending ||
+           preempted_pending;
+  }
+  // Whether it may leave its engine here, between two accesses, when the device preempts so.
+  bool can_leave(uint32_t preempt) const {
+    return preempt == FIGMENT_PREEMPT_INSTRUCTION ||
+           (preempt == FIGMENT_PREEMPT_COMMAND && run.phase == Execution::Phase::fetch);
   }
 
   // Where packets come from: the ring, or the buffer of the innermost INDIRECT.

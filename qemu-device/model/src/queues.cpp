@@ -9,6 +9,22 @@
 
 namespace figment {
 
+namespace {
+
+// What the device keeps in figment_descriptor::save_area. It comes back from guest memory.
+struct SaveArea {
+  uint32_t magic;
+  uint32_t version;
+  Execution run;
+};
+constexpr uint32_t kSaveMagic = 0x56415346;  // "FSAV"
+constexpr uint32_t kSaveVersion = 1;         // changes with Execution
+static_assert(sizeof(SaveArea) <= sizeof(figment_descriptor::save_area));
+
+constexpr size_t kSaveOffset = offsetof(figment_descriptor, save_area);
+
+}  // namespace
+
 Queues::Queues(const Host& host, Memory& memory, EventRing& events, RunQueue& run_queue,
                const figment_model_config& config, Owner& owner)
     : host_(host),
@@ -39,8 +55,22 @@ bool Queues::command(uint32_t id, uint32_t command, Nanos now) {
     case FIGMENT_QUEUE_RESET:
       stop(queue, now);
       return true;
+    case FIGMENT_QUEUE_PREEMPT:
+      return preempt(queue, now);
+    case FIGMENT_QUEUE_RESUME:
+      if (config_.preempt == FIGMENT_PREEMPT_NONE) return false;
+      if (queue.state != QueueState::off && queue.state != QueueState::preempted) return false;
+      resume(queue, now);
+      return true;
+    case FIGMENT_QUEUE_FAULT_RETRY:
+      if (queue.state != QueueState::faulted) return false;
+      retry(queue);
+      return true;
+    case FIGMENT_QUEUE_FAULT_KILL:
+      if (queue.state != QueueState::faulted) return false;
+      fail(queue, {Code::killed, queue.error.address}, now);
+      return true;
   }
-  // PREEMPT, RESUME and the FAULT commands belong to features that this device does not have.
   return false;
 }
 
@@ -85,15 +115,121 @@ Result<void> Queues::load_descriptor(Queue& queue) {
   return {};
 }
 
+// PREEMPT, RESUME
+
+// A queue can go into ERROR at any moment, so a PREEMPT that comes too late is no mistake.
+bool Queues::preempt(Queue& queue, Nanos now) {
+  if (config_.preempt == FIGMENT_PREEMPT_NONE) return false;
+  if (queue.state == QueueState::error || queue.stop == Queue::Stop::error) return true;
+  const bool faulted = queue.state == QueueState::faulted;
+  if ((queue.state != QueueState::ready && !faulted) || queue.stop != Queue::Stop::none) {
+    return false;
+  }
+  queue.stop = Queue::Stop::preempt;
+  queue.preempt_due_ns = later(now, host_.draw(config_.preemption));
+  // What it announces is in the descriptor for RESUME.
+  queue.doorbell_due_ns = kNever;
+  // In the middle of a packet that cannot be saved it needs an answer to its fault first.
+  if (!faulted || queue.can_leave(config_.preempt)) {
+    queue.error = {};
+    set_state(queue, QueueState::stopping);
+  }
+  if (!runnable(queue)) run_queue_.remove(queue.id);
+  next_due_ns_ = earliest_due_ns();
+  pump(now);
+  return true;
+}
+
+bool Queues::awaits_preemption(const Queue& queue) const {
+  return queue.stop == Queue::Stop::preempt && queue.engine < 0 &&
+         queue.can_leave(config_.preempt) && !queue.preempted_pending;
+}
+
+void Queues::finish_preemption(Queue& queue, Nanos now) {
+  queue.stop = Queue::Stop::none;
+  queue.preempt_due_ns = kNever;
+  queue.held_by_fence = false;
+  run_queue_.remove(queue.id);
+  SaveArea area{};
+  area.magic = kSaveMagic;
+  area.version = kSaveVersion;
+  area.run = queue.run;
+  if (!memory_.write(Location(queue.descriptor + kSaveOffset),
+                     std::as_bytes(std::span(&area, 1)))) {
+    owner_.raise_error(FIGMENT_ERROR_DESC_BUS);
+  }
+  queue.run = {};
+  set_state(queue, QueueState::preempted);
+  write_back(queue);
+  queue.preempted_pending = true;
+  report(queue, FIGMENT_EVENT_PREEMPTED, 0, 0, now);
+}
+
+void Queues::resume(Queue& queue, Nanos now) {
+  queue.run = {};
+  set_state(queue, QueueState::ready);
+  Result<void> loaded = load_descriptor(queue);
+  if (loaded) loaded = load_save_area(queue);
+  if (!loaded) {
+    queue.run = {};
+    fail(queue, loaded.error(), now);
+    return;
+  }
+  wake(queue);
+}
+
+// All that is announced is visible at once: the packet that goes on was.
+Result<void> Queues::load_save_area(Queue& queue) {
+  const Fault bad{Code::descriptor, queue.descriptor.value};
+  SaveArea area;
+  if (!memory_.read(Location(queue.descriptor + kSaveOffset),
+                    std::as_writable_bytes(std::span(&area, 1)))) {
+    return std::unexpected(bad);
+  }
+  if (area.magic != kSaveMagic || area.version != kSaveVersion || !known(area.run.phase)) {
+    return std::unexpected(bad);
+  }
+  queue.visible = queue.announced;
+  queue.run = area.run;
+  try {
+    check_execution(queue);
+  } catch (const StreamRefused&) {
+    return std::unexpected(bad);
+  }
+  return {};
+}
+
+// Faults
+
+void Queues::stall(Queue& queue, uint64_t address, uint32_t access, Nanos now) {
+  FIGMENT_ASSERT(!queue.fault_pending);
+  queue.error = {Code::none, address};
+  set_state(queue, QueueState::faulted);
+  queue.fault_pending = true;
+  report(queue, FIGMENT_EVENT_FAULT, access, address, now);
+  next_due_ns_ = earliest_due_ns();
+}
+
+void Queues::retry(Queue& queue) {
+  queue.error = {};
+  set_state(queue, queue.stop == Queue::Stop::preempt ? QueueState::stopping : QueueState::ready);
+  wake(queue);
+}
+
 // RESET: at once when nothing is in flight, otherwise when the engine lets go.
 void Queues::stop(Queue& queue, Nanos now) {
   if (queue.stop == Queue::Stop::reset) return;  // one report for both
+  // The descriptor belongs to the device until the queue is PREEMPTED, in ERROR or OFF.
+  if (queue.state == QueueState::ready || queue.state == QueueState::faulted ||
+      queue.stop == Queue::Stop::preempt) {
+    write_back(queue);
+  }
   queue.stop = Queue::Stop::reset;
-  cancel_doorbell(queue);
+  queue.preempt_due_ns = kNever;
+  queue.doorbell_due_ns = kNever;
   queue.held_by_fence = false;
   run_queue_.remove(queue.id);
-  // The descriptor belongs to the device only as long as the queue is READY.
-  if (queue.state == QueueState::ready) write_back(queue);
+  next_due_ns_ = earliest_due_ns();
   queue.error = {};
   set_state(queue, QueueState::stopping);
   if (queue.engine < 0) left_engine(queue, now);
@@ -103,6 +239,11 @@ void Queues::left_engine(Queue& queue, Nanos now) {
   switch (queue.stop) {
     case Queue::Stop::none:
       wake(queue);
+      return;
+    case Queue::Stop::preempt:
+      wake(queue);  // where it may not stop
+      next_due_ns_ = earliest_due_ns();
+      pump(now);
       return;
     case Queue::Stop::error:
       fail(queue, queue.stop_error, now);
@@ -124,7 +265,9 @@ void Queues::finish_reset(Queue& queue, Nanos now) {
 void Queues::fail(Queue& queue, const Fault& fault, Nanos now) {
   run_queue_.remove(queue.id);
   queue.stop = Queue::Stop::none;
-  cancel_doorbell(queue);
+  queue.preempt_due_ns = kNever;
+  queue.doorbell_due_ns = kNever;
+  next_due_ns_ = earliest_due_ns();
   queue.held_by_fence = false;
   queue.error = fault;
   host_.trace(FIGMENT_TRACE_QUEUE_ERROR, queue.id, static_cast<uint32_t>(fault.code),
@@ -139,7 +282,8 @@ void Queues::fail(Queue& queue, const Fault& fault, Nanos now) {
 void Queues::doorbell(uint32_t id, uint64_t write, Nanos now) {
   Queue& queue = queues_[id];
   host_.trace(FIGMENT_TRACE_DOORBELL, id, write);
-  if (queue.state != QueueState::ready || queue.stop != Queue::Stop::none) return;
+  const bool listens = queue.state == QueueState::ready || queue.state == QueueState::faulted;
+  if (!listens || queue.stop != Queue::Stop::none) return;
   const bool backwards = write - queue.read < queue.announced - queue.read;
   if (!is_multiple(write, 8) || backwards || write - queue.read > queue.ring_bytes) {
     const Fault fault{Code::doorbell, write};
@@ -162,7 +306,7 @@ void Queues::announce(Queue& queue, Nanos now) {
   const Nanos due = later(now, host_.draw(config_.doorbell));
   if (due > now) {
     queue.doorbell_due_ns = due;
-    next_doorbell_ns_ = std::min(next_doorbell_ns_, due);
+    next_due_ns_ = std::min(next_due_ns_, due);
     return;
   }
   queue.visible = queue.announced;
@@ -170,25 +314,26 @@ void Queues::announce(Queue& queue, Nanos now) {
 }
 
 void Queues::pump(Nanos now) {
-  if (now < next_doorbell_ns_) return;
+  if (now < next_due_ns_) return;
   for (Queue& queue : queues_) {
-    if (queue.doorbell_due_ns > now) continue;
-    queue.doorbell_due_ns = kNever;
-    queue.visible = queue.announced;
-    wake(queue);
+    if (queue.doorbell_due_ns <= now) {
+      queue.doorbell_due_ns = kNever;
+      queue.visible = queue.announced;
+      wake(queue);
+    }
+    if (awaits_preemption(queue) && queue.preempt_due_ns <= now) finish_preemption(queue, now);
   }
-  find_next_doorbell();
+  next_due_ns_ = earliest_due_ns();
 }
 
-void Queues::cancel_doorbell(Queue& queue) {
-  if (queue.doorbell_due_ns == kNever) return;
-  queue.doorbell_due_ns = kNever;
-  find_next_doorbell();
+Nanos Queues::due_ns(const Queue& queue) const {
+  return awaits_preemption(queue) ? queue.preempt_due_ns : queue.doorbell_due_ns;
 }
 
-void Queues::find_next_doorbell() {
-  next_doorbell_ns_ =
-      std::ranges::min_element(queues_, {}, &Queue::doorbell_due_ns)->doorbell_due_ns;
+Nanos Queues::earliest_due_ns() const {
+  Nanos earliest = kNever;
+  for (const Queue& queue : queues_) earliest = std::min(earliest, due_ns(queue));
+  return earliest;
 }
 
 void Queues::retire(Queue& queue, uint64_t bytes) {
@@ -222,14 +367,29 @@ void Queues::event_entered(uint16_t id, uint16_t type, Nanos now) {
         return;
       }
       break;
+    case FIGMENT_EVENT_FAULT:
+      queue.fault_pending = false;
+      break;
+    case FIGMENT_EVENT_PREEMPTED:
+      queue.preempted_pending = false;
+      next_due_ns_ = earliest_due_ns();
+      break;
     default:
       FIGMENT_ASSERT(!"event type");
   }
   wake(queue);
 }
 
+bool Queues::runnable(const Queue& queue) const {
+  if (queue.waits_for_report() || !queue.has_work()) return false;
+  if (queue.stop == Queue::Stop::none) return queue.state == QueueState::ready;
+  // Only to get to where it may stop.
+  return queue.stop == Queue::Stop::preempt && queue.state == QueueState::stopping &&
+         !queue.can_leave(config_.preempt);
+}
+
 void Queues::wake(Queue& queue) {
-  if (queue.engine >= 0 || !queue.runnable() || run_queue_.contains(queue.id)) return;
+  if (queue.engine >= 0 || !runnable(queue) || run_queue_.contains(queue.id)) return;
   run_queue_.push(queue.id, queue.priority);
 }
 
@@ -244,9 +404,10 @@ void Queues::write_back(const Queue& queue) {
   figment_descriptor d{};
   d.read = queue.read;
   d.write = queue.announced;
-  // A queue that a reset takes out of READY has no code; it will be OFF.
+  // One that is neither is taken away by a reset: it has no code, and will be OFF.
   const bool error = queue.state == QueueState::error;
-  d.state = error ? FIGMENT_QUEUE_ERROR : FIGMENT_QUEUE_OFF;
+  const bool kept = error || queue.state == QueueState::preempted;
+  d.state = kept ? static_cast<uint32_t>(queue.state) : FIGMENT_QUEUE_OFF;
   d.code = error ? static_cast<uint32_t>(queue.error.code) : FIGMENT_CODE_NONE;
   d.address = error ? queue.error.address : 0;
   constexpr size_t kFirst = offsetof(figment_descriptor, read);
@@ -272,22 +433,23 @@ void Queues::reset() {
     queues_[id] = {};
     queues_[id].id = static_cast<uint16_t>(id);
   }
-  next_doorbell_ns_ = kNever;
+  next_due_ns_ = kNever;
 }
 
 void Queues::describe(Archive& archive) {
-  auto& [host, memory, events, run_queue, config, owner, queues, next_doorbell_ns] = *this;
+  auto& [host, memory, events, run_queue, config, owner, queues, next_due_ns] = *this;
+  // The engines that they are on: what the engines say.
+  FIGMENT_FIELDS(archive, next_due_ns);
   archive.elements("queues", queues);
-  // Follows from the queues, and so do the engines that they are on: from the engines.
-  if (archive.loading()) find_next_doorbell();
 }
 
 void Queues::check() const {
+  require(next_due_ns_ == earliest_due_ns(), "the queues wait for another time than each of them");
   for (uint32_t id = 0; id < queues_.size(); ++id) {
     const Queue& queue = queues_[id];
     require(queue.id == id, "queue %u says that it is queue %u", id, queue.id);
     check_queue(queue);
-    const bool waits = queue.runnable() && queue.engine < 0;
+    const bool waits = runnable(queue) && queue.engine < 0;
     require(run_queue_.contains(queue.id) == waits &&
                 (!waits || run_queue_.contains(queue.id, queue.priority)),
             "queue %u is not in the line that it belongs into", id);
@@ -300,17 +462,25 @@ void Queues::check_queue(const Queue& queue) const {
   };
   const bool on_engine = queue.engine >= 0;
   const bool stops = queue.stop != Queue::Stop::none;
+  const bool preempts = queue.stop == Queue::Stop::preempt;
   switch (queue.state) {
     case QueueState::off:
     case QueueState::error:
-      need(!on_engine && !stops, "it is OFF or in ERROR, and still on an engine or stopping");
+    case QueueState::preempted:
+      need(!on_engine && !stops,
+           "it is OFF, PREEMPTED or in ERROR, and still on an engine or stopping");
+      break;
+    case QueueState::faulted:
+      need(!on_engine && (!stops || preempts), "it is FAULTED, and still on an engine or stopping");
+      need(config_.faults && !(preempts && queue.can_leave(config_.preempt)),
+           "it is FAULTED, but cannot be");
       break;
     case QueueState::ready:
       need(!stops || (queue.stop == Queue::Stop::error && on_engine),
            "it is READY and stops without an engine");
       break;
     case QueueState::stopping:
-      need(queue.stop == Queue::Stop::reset && (on_engine || queue.reset_pending),
+      need(preempts || (queue.stop == Queue::Stop::reset && (on_engine || queue.reset_pending)),
            "it is STOPPING, and nothing ends that");
       break;
   }
@@ -319,6 +489,13 @@ void Queues::check_queue(const Queue& queue) const {
        "its descriptor has no address");
   need((queue.error.code != Code::none) == (queue.state == QueueState::error),
        "its code does not fit its state");
+  need(config_.preempt != FIGMENT_PREEMPT_NONE ||
+           (!preempts && queue.state != QueueState::preempted && !queue.preempted_pending),
+       "it is preempted, but this device does not do that");
+  need(preempts || queue.preempt_due_ns == kNever, "it is preempted at a time, but not at all");
+  need(queue.state == QueueState::error || queue.state == QueueState::faulted ||
+           queue.error.address == 0,
+       "it has an address that went wrong, but nothing did");
   need(queue.stop != Queue::Stop::error || queue.stop_error.code != Code::none,
        "it stops for an error that is none");
   need(queue.asid.value < config_.asids && queue.priority < FIGMENT_PRIORITIES,
@@ -330,26 +507,31 @@ void Queues::check_queue(const Queue& queue) const {
   const bool has_ring = std::has_single_bit(queue.ring_bytes) && queue.ring_bytes >= kRingMin &&
                         queue.ring_bytes <= kRingMax && is_multiple(queue.ring.value, kPageBytes) &&
                         in_va_space(queue.ring.value, queue.ring_bytes);
-  const bool never_started = queue.ring_bytes == 0 && queue.state != QueueState::ready && !on_engine;
+  const bool alive = queue.state == QueueState::ready || queue.state == QueueState::faulted ||
+                     on_engine || preempts;
+  const bool never_started = queue.ring_bytes == 0 && !alive;
   need(has_ring || never_started, "its ring is not in the address space");
   need(is_multiple(queue.read | queue.visible | queue.announced, 8) &&
            queue.announced - queue.read <= queue.ring_bytes &&
            queue.visible - queue.read <= queue.announced - queue.read,
        "its indexes are not in order");
-  need(queue.doorbell_due_ns == kNever || queue.state == QueueState::ready,
+  need(queue.doorbell_due_ns == kNever || queue.state == QueueState::ready ||
+           queue.state == QueueState::faulted,
        "a doorbell is under way, but it is not READY");
 
   need(events_.waiting(queue.id, FIGMENT_EVENT_FENCE) == (queue.fence_pending ? 1u : 0u) &&
            events_.waiting(queue.id, FIGMENT_EVENT_QUEUE_RESET) == (queue.reset_pending ? 1u : 0u) &&
+           events_.waiting(queue.id, FIGMENT_EVENT_FAULT) == (queue.fault_pending ? 1u : 0u) &&
+           events_.waiting(queue.id, FIGMENT_EVENT_PREEMPTED) ==
+               (queue.preempted_pending ? 1u : 0u) &&
            events_.waiting(queue.id, FIGMENT_EVENT_QUEUE_ERROR) == queue.errors_pending &&
            queue.errors_pending <= 2,
        "its reports under way are not those that wait");
-  need(!on_engine || (queue.errors_pending == 0 && !queue.reset_pending),
-       "it is on an engine with a report of an error or a reset under way");
-  need(!queue.held_by_fence ||
-           (queue.fence_pending && queue.state == QueueState::ready && !on_engine),
+  need(!on_engine || !queue.waits_for_report(),
+       "it is on an engine with a report under way that it has to wait for");
+  need(!queue.held_by_fence || (queue.fence_pending && alive && !on_engine),
        "it waits for a report, but not as queues do");
-  if (queue.state == QueueState::ready || on_engine) check_execution(queue);
+  if (alive) check_execution(queue);
 }
 
 }  // namespace figment

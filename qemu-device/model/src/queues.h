@@ -3,9 +3,11 @@
 // driver sees of them in descriptors and events.
 //
 // A queue that stops while an access of it is in flight keeps its engine until
-// the access has completed; only then is it OFF or in ERROR. Reports follow the
-// state. A queue has at most one fence and one reset report under way: RELEASE
-// waits for its turn, and a reset waits for the report of the one before it. It
+// the access has completed; only then is it OFF, PREEMPTED or in ERROR. Reports
+// follow the state. A queue has at most one fence, one fault, one preemption and
+// one reset report under way: RELEASE waits for its turn, a queue does not run
+// before its fault is in the ring, and a preemption or a reset waits for the
+// report of the one before it. It
 // has at most two error reports under way: with one of an error or a reset it
 // does not run, so only a START or a doorbell can make it fail again, and after
 // that only the reset that waits leads on.
@@ -46,9 +48,9 @@ class Queues {
   // Ignored unless the queue is READY: user space may ring without knowing.
   void doorbell(uint32_t id, uint64_t write, Nanos now);
 
-  // Doorbells whose latency is over.
+  // Doorbells whose latency is over, and preemptions of queues that are on no engine.
   void pump(Nanos now);
-  Nanos next_ns() const { return next_doorbell_ns_; }
+  Nanos next_ns() const { return next_due_ns_; }
 
   // From the engine that the queue is on.
   // A packet of the ring is retired: `bytes` of it.
@@ -57,6 +59,9 @@ class Queues {
   // The queue has left its engine with nothing in flight: finish what `stop` says, or wait in line.
   void left_engine(Queue& queue, Nanos now);
   void fail(Queue& queue, const Fault& fault, Nanos now);
+  // The queue has left its engine at an access that the driver may make possible. `access` is
+  // FIGMENT_EVENT_ACCESS_*.
+  void stall(Queue& queue, uint64_t address, uint32_t access, Nanos now);
 
   // From the event ring: that report has entered it.
   void event_entered(uint16_t id, uint16_t type, Nanos now);
@@ -69,13 +74,22 @@ class Queues {
 
  private:
   void start(Queue& queue, Nanos now);
+  bool preempt(Queue& queue, Nanos now);
+  void resume(Queue& queue, Nanos now);
+  void retry(Queue& queue);
   void check_queue(const Queue& queue) const;
   Result<void> load_descriptor(Queue& queue);
+  Result<void> load_save_area(Queue& queue);
   void stop(Queue& queue, Nanos now);
   void finish_reset(Queue& queue, Nanos now);
+  void finish_preemption(Queue& queue, Nanos now);
+  // May be put on an engine.
+  bool runnable(const Queue& queue) const;
+  // On no engine, and PREEMPT can end as soon as it is due.
+  bool awaits_preemption(const Queue& queue) const;
+  Nanos due_ns(const Queue& queue) const;
   void announce(Queue& queue, Nanos now);
-  void cancel_doorbell(Queue& queue);
-  void find_next_doorbell();
+  Nanos earliest_due_ns() const;
   void wake(Queue& queue);
   void set_state(Queue& queue, QueueState state);
   void write_back(const Queue& queue);
@@ -88,7 +102,7 @@ class Queues {
   const figment_model_config& config_;
   Owner& owner_;
   std::vector<Queue> queues_;
-  Nanos next_doorbell_ns_ = kNever;  // the first that is due
+  Nanos next_due_ns_ = kNever;  // of all queues
 };
 
 }  // namespace figment

@@ -26,7 +26,7 @@ void describe(Archive& archive, Location& location) {
 }
 
 void describe(Archive& archive, Fault& fault) {
-  auto& [code, address] = fault;
+  auto& [code, address, recoverable] = fault;
   FIGMENT_FIELDS(archive, code, address);
 }
 
@@ -73,12 +73,14 @@ void describe(Archive& archive, Execution& execution) {
 
 void describe(Archive& archive, Queue& queue) {
   auto& [id, state, error, descriptor, ring, ring_bytes, asid, priority, privileged, timeslice_ns,
-         read, announced, visible, doorbell_due_ns, engine, stop, stop_error, run, fence_pending,
-         reset_pending, errors_pending, held_by_fence] = queue;
+         read, announced, visible, doorbell_due_ns, engine, stop, stop_error, preempt_due_ns, run,
+         fence_pending, reset_pending, fault_pending, preempted_pending, errors_pending,
+         held_by_fence] = queue;
   // `engine` is what the engines say.
   FIGMENT_FIELDS(archive, id, state, error, descriptor, ring, ring_bytes, asid, priority,
                  privileged, timeslice_ns, read, announced, visible, doorbell_due_ns, stop,
-                 stop_error, run, fence_pending, reset_pending, errors_pending, held_by_fence);
+                 stop_error, preempt_due_ns, run, fence_pending, reset_pending, fault_pending,
+                 preempted_pending, errors_pending, held_by_fence);
 }
 
 }  // namespace figment

@@ -24,7 +24,7 @@ void describe(Archive& archive, Execution& execution);
 void describe(Archive& archive, Queue& queue);
 
 constexpr bool known(Code code) {
-  return code <= Code::bus;
+  return code <= Code::killed;
 }
 constexpr bool known(Execution::Phase phase) {
   return phase <= Execution::Phase::run;
@@ -33,8 +33,7 @@ constexpr bool known(Queue::Stop stop) {
   return stop <= Queue::Stop::error;
 }
 constexpr bool known(QueueState state) {
-  return state == QueueState::off || state == QueueState::ready || state == QueueState::stopping ||
-         state == QueueState::error;
+  return state <= QueueState::error;
 }
 
 }  // namespace figment

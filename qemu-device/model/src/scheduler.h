@@ -4,8 +4,9 @@
 // Policy: a free engine takes the first queue of the highest priority that
 // waits. A queue leaves its engine when it has nothing to do, when it stops, or
 // at the end of a job (a RELEASE with EVENT in the ring) if a queue of higher
-// priority waits, or one of the same priority and the timeslice is over. There
-// is no preemption. Engines that can work take turns, a step each.
+// priority waits, or one of the same priority and the timeslice is over. With
+// preemption this may also be after any packet, or any access. Engines that can
+// work take turns, a step each.
 #pragma once
 
 #include <memory>

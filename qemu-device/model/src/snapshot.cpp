@@ -41,9 +41,10 @@ struct Shape {
     // All members are named, so that a new one is decided on. What is not used here only sets the
     // pace, and may be another one from now on.
     [[maybe_unused]] const auto& [engines_, queues_, asids_, va_bits_, preempt_, faults_,
-                                  tlb_entries_, walk_cache_entries_, retention_ns, step_bytes,
-                                  step_bytes_min, bytes_per_us, timeslice_ns, poll_ns, doorbell,
-                                  invalidate, access, event, interrupt] = config;
+                                  tlb_entries_, walk_cache_entries_, prefetch_pages, retention_ns,
+                                  step_bytes, step_bytes_min, bytes_per_us, timeslice_ns, poll_ns,
+                                  doorbell, invalidate, access, event, interrupt,
+                                  preemption] = config;
     engines = engines_;
     queues = queues_;
     asids = asids_;

@@ -24,6 +24,7 @@ constexpr TracePoint kPoints[] = {
     {"retire", "queue=%llu header=%#llx address=%#llx read=%#llx"},
     {"walk", "asid=%llu va=%#llx level=%llu entry=%#llx"},
     {"tlb_hit", "asid=%llu va=%#llx entry=%#llx"},
+    {"prefetch", "asid=%llu va=%#llx entry=%#llx"},
     {"invalidate", "seq=%llu asid=%llu first=%#llx last=%#llx"},
     {"invalidated", "seq=%llu"},
     {"event", "index=%llu type=%llu queue=%llu value=%#llx"},

@@ -101,11 +101,15 @@ enum class Code : uint32_t {
   permission = FIGMENT_CODE_PERMISSION,
   page_table = FIGMENT_CODE_PAGE_TABLE,
   bus = FIGMENT_CODE_BUS,
+  killed = FIGMENT_CODE_KILLED,
 };
 
 struct Fault {
   Code code = Code::none;
   uint64_t address = 0;  // what QUEUE_ADDRESS shows
+  // Software may resolve it, in an address space with ROOT_FAULTS. Only on the way from the walk
+  // to the engine, and never in a state.
+  bool recoverable = false;
 };
 
 template <typename T>

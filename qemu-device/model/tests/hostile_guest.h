@@ -36,8 +36,12 @@ class Hostile {
     options.config.walk_cache_entries = static_cast<uint32_t>(below(3) * 50);
     options.config.retention_ns = one_in(2) ? FIGMENT_MODEL_NEVER : below(100'000);
     options.config.step_bytes = 64 + static_cast<uint32_t>(below(70'000));
-    for (figment_latency* latency : {&options.config.doorbell, &options.config.invalidate,
-                                     &options.config.access, &options.config.event}) {
+    options.config.preempt = static_cast<uint32_t>(below(3));
+    options.config.faults = !one_in(3);
+    options.config.prefetch_pages = one_in(3) ? static_cast<uint32_t>(below(5)) : 0;
+    for (figment_latency* latency :
+         {&options.config.doorbell, &options.config.invalidate, &options.config.access,
+          &options.config.event, &options.config.preemption}) {
       if (one_in(2)) latency->max_ns = below(20'000);
     }
     return options;
@@ -49,6 +53,8 @@ class Hostile {
     for (uint32_t asid = 0; asid < 4; ++asid) {
       gpu.map(asid, 0, work_, kWorkPages * kPage);
       roots_[asid] = gpu.read64(FIGMENT_REG_ASID_ROOT(asid));
+      if (gpu.config.faults && asid % 2 == 1) roots_[asid] |= FIGMENT_ROOT_FAULTS;
+      gpu.write64(FIGMENT_REG_ASID_ROOT(asid), roots_[asid]);
       for (int i = 0; i < 8; ++i) gpu.set_pte(asid, below(kWorkPages) * kPage, 0, entry(gpu));
     }
     for (uint64_t page = 0; page < kWorkPages; ++page) packets(gpu, work_ + page * kPage);

@@ -71,6 +71,10 @@ TEST(Interface, refuses_what_is_out_of_range_and_says_what_is_allowed) {
             "tlb_entries is 15, but must be from 16 to 65536");
   EXPECT_EQ(refusal([](C& c) { c.walk_cache_entries = 65537; }),
             "walk_cache_entries is 65537, but must be from 0 to 65536");
+  EXPECT_EQ(refusal([](C& c) { c.prefetch_pages = 65; }),
+            "prefetch_pages is 65, but must be from 0 to 64");
+  EXPECT_EQ(refusal([](C& c) { c.preemption = {.min_ns = 2, .max_ns = 1}; }),
+            "latency preemption is 2..1 ns, but its minimum must not exceed its maximum");
   EXPECT_EQ(refusal([](C& c) { c.step_bytes = 63; }),
             "step_bytes is 63, but must be from 64 to 1048576");
   EXPECT_EQ(refusal([](C& c) { c.access = {.min_ns = 2, .max_ns = 1}; }),
@@ -81,13 +85,6 @@ TEST(Interface, refuses_what_is_out_of_range_and_says_what_is_allowed) {
             "step_bytes_min is 63, but must be 0, or from 64 to 65536");
   EXPECT_EQ(refusal([](C& c) { c.step_bytes_min = c.step_bytes + 1; }),
             "step_bytes_min is 65537, but must be 0, or from 64 to 65536");
-}
-
-TEST(Interface, refuses_what_is_not_there_yet) {
-  using C = figment_model_config;
-  EXPECT_EQ(refusal([](C& c) { c.preempt = FIGMENT_PREEMPT_COMMAND; }),
-            "preempt is 1, but only 0 (none) is supported yet");
-  EXPECT_EQ(refusal([](C& c) { c.faults = true; }), "faults is on, but only off is supported yet");
 }
 
 TEST(Interface, takes_the_extremes) {

@@ -78,6 +78,10 @@ GpuOptions script_options() {
   options.config.access = {.min_ns = 0, .max_ns = 800};
   options.config.event = {.min_ns = 0, .max_ns = 1500};
   options.config.interrupt = {.min_ns = 0, .max_ns = 2000};
+  options.config.preemption = {.min_ns = 0, .max_ns = 1000};
+  options.config.preempt = FIGMENT_PREEMPT_INSTRUCTION;
+  options.config.faults = true;
+  options.config.prefetch_pages = 1;
   return options;
 }
 
@@ -89,9 +93,11 @@ class Script {
     data_ = gpu.map_new(kAsid, kData, 16 * kPage);
     gpu.map(kAsid, kVram, 0, 8 * kPage, Gpu::kUser | FIGMENT_PTE_VRAM);
     gpu.map_new(2, kData, 4 * kPage);
-    for (uint32_t q = 0; q < 6; ++q) {
+    gpu.write64(FIGMENT_REG_ASID_ROOT(2),
+                gpu.read64(FIGMENT_REG_ASID_ROOT(2)) | FIGMENT_ROOT_FAULTS);
+    for (uint32_t q = 0; q < 7; ++q) {
       rings_.emplace_back(gpu, q,
-                          Ring::Options{.asid = q == 5 ? 2 : kAsid,
+                          Ring::Options{.asid = q >= 5 ? 2 : kAsid,
                                         .priority = q % 3,
                                         .flags = q == 0 ? FIGMENT_DESC_PRIVILEGED : 0,
                                         .timeslice_ns = q == 1 ? 1000u : 0u});
@@ -127,6 +133,12 @@ class Script {
     }
   }
 
+  void resume(uint32_t q) {
+    const uint64_t at = rings_[q].descriptor() + offsetof(figment_descriptor, write);
+    gpu.host.store<uint64_t>(at, rings_[q].write());
+    gpu.command(q, FIGMENT_QUEUE_RESUME);
+  }
+
   void submit_all(uint64_t round) {
     const uint64_t d = kData;
     // 64-bit WAIT for what queue 1 releases; backward and forward copies; everything else.
@@ -142,6 +154,7 @@ class Script {
     Words many = fill(d + 0x10, 5000, round, 7);
     for (uint64_t i = 0; i < 90; ++i) many = many + fence(i);
     rings_[5].submit(many);
+    rings_[6].submit(fill(d + 0x3800, 4096, round, 3));  // half of it is not mapped
   }
 
   void drive(unsigned step) {
@@ -150,6 +163,24 @@ class Script {
       case 20:
         gpu.invalidate(kAsid, kData + 0x8000, kData + 0x9fff, FIGMENT_INVAL_EVENT);
         gpu.invalidate(kAsid, kData, kData, 0);
+        break;
+      case 80:
+      case 95:
+      case 480:
+        gpu.command(0, FIGMENT_QUEUE_PREEMPT);
+        gpu.command(4, FIGMENT_QUEUE_PREEMPT);
+        break;
+      case 92:
+      case 130:
+      case 500:
+        resume(0);
+        resume(4);
+        break;
+      case 460:
+        gpu.command(6, FIGMENT_QUEUE_FAULT_RETRY);
+        break;
+      case 510:
+        gpu.command(6, step < 600 ? FIGMENT_QUEUE_FAULT_KILL : FIGMENT_QUEUE_PREEMPT);
         break;
       case 140:
         gpu.invalidate_asid(2, FIGMENT_INVAL_EVENT);
@@ -184,9 +215,11 @@ class Script {
         break;
       case 520:
         gpu.command(5, FIGMENT_QUEUE_RESET);
+        gpu.command(6, FIGMENT_QUEUE_RESET);
         break;
       case 560:
         rings_[5].start();
+        rings_[6].start();
         break;
     }
     if (step == 60) gpu.write32(FIGMENT_REG_EVENT_SIZE_LG2, 0);  // events wait
@@ -228,6 +261,15 @@ TEST(Snapshot, the_script_reaches_everything) {
   for (unsigned opcode = 0; opcode < 10; ++opcode) EXPECT_GT(retired[opcode], 2u) << opcode;
   for (unsigned event = 0; event < FIGMENT_TRACE_COUNT; ++event) {
     EXPECT_GT(counts[event], 0u) << figment_model_api(FIGMENT_MODEL_ABI)->trace_name(event);
+  }
+  for (unsigned state = 0; state <= FIGMENT_QUEUE_ERROR; ++state) {
+    EXPECT_GT(std::ranges::count_if(undisturbed().traces,
+                                    [&](const TracePoint& point) {
+                                      return point.event == FIGMENT_TRACE_QUEUE_STATE &&
+                                             point.arguments[2] == state;
+                                    }),
+              1)
+        << "state " << state;
   }
 }
 

@@ -337,6 +337,54 @@ GpuOptions with_small_tlb() {
   options.config.tlb_entries = 16;
   return options;
 }
+GpuOptions with_prefetch(uint32_t pages) {
+  GpuOptions options;
+  options.config.prefetch_pages = pages;
+  return options;
+}
+class Prefetch : public Translation {
+ protected:
+  Prefetch() : Translation(with_prefetch(3)) {}
+};
+
+TEST_F(Prefetch, translates_pages_that_nobody_has_asked_for) {
+  const uint64_t old_pages = gpu.map_new(kAsid, kPlace, 6 * kPage);
+  run_ok(put(kPlace, 1));
+  const uint64_t new_pages = gpu.map_new(kAsid, kPlace, 6 * kPage);
+  for (uint64_t page = 1; page < 6; ++page) run_ok(put(kPlace + page * kPage, 2));
+  for (uint64_t page = 1; page < 6; ++page) {
+    EXPECT_EQ(gpu.host.load<uint64_t>((page <= 3 ? old_pages : new_pages) + page * kPage), 2u)
+        << page;
+  }
+}
+
+TEST_F(Prefetch, ends_with_an_invalidation_of_what_was_never_used) {
+  gpu.map_new(kAsid, kPlace, 4 * kPage);
+  run_ok(put(kPlace, 1));
+  const uint64_t new_pages = gpu.map_new(kAsid, kPlace, 4 * kPage);
+  gpu.invalidate(kAsid, kPlace + kPage, kPlace + 4 * kPage - 1);
+  run_ok(put(kPlace + kPage, 2));
+  EXPECT_EQ(gpu.host.load<uint64_t>(new_pages + kPage), 2u);
+}
+
+TEST_F(Prefetch, is_wrong_without_harm) {
+  // Behind it: nothing, a malformed entry, and memory that does not answer.
+  gpu.map_new(kAsid, kPlace, kPage);
+  gpu.set_pte(kAsid, kPlace + 2 * kPage, 0, kLeaf | 1ull << 60);
+  gpu.set_pte(kAsid, kPlace + 3 * kPage, 0, kLeaf | 0x1000'0000);
+  run_ok(put(kPlace, 1));
+  EXPECT_EQ(gpu.host.count(FIGMENT_TRACE_FAULT), 0u);
+  EXPECT_EQ(gpu.host.count(FIGMENT_TRACE_PREFETCH), 1u) << "the one that is well formed";
+  gpu.map_new(kAsid, kPlace + kPage, kPage);
+  run_ok(put(kPlace + kPage, 1));
+}
+
+TEST_F(Prefetch, stops_at_the_end_of_the_address_space) {
+  const uint64_t last = (1ull << 48) - kPage;
+  gpu.map_new(kAsid, last, kPage);
+  run_ok(put(last, 1));
+}
+
 class SmallTlb : public Translation {
  protected:
   SmallTlb() : Translation(with_small_tlb()) {}

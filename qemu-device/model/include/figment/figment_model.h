@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FIGMENT_MODEL_ABI 2u
+#define FIGMENT_MODEL_ABI 3u
 
 /* "Never": run() has nothing to do until the guest does something. */
 #define FIGMENT_MODEL_NEVER UINT64_MAX
@@ -85,6 +85,7 @@ enum figment_trace {
 	FIGMENT_TRACE_RETIRE, /* queue, header, address, read */
 	FIGMENT_TRACE_WALK, /* asid, va, level, entry */
 	FIGMENT_TRACE_TLB_HIT, /* asid, va, entry */
+	FIGMENT_TRACE_PREFETCH, /* asid, va, entry */
 	FIGMENT_TRACE_INVALIDATE, /* seq, asid, first, last */
 	FIGMENT_TRACE_INVALIDATED, /* seq */
 	FIGMENT_TRACE_EVENT, /* index, type, queue, value */
@@ -110,6 +111,7 @@ struct figment_latency {
 #define FIGMENT_MODEL_DEFAULT_VA_BITS 48u
 #define FIGMENT_MODEL_DEFAULT_TLB_ENTRIES 4096u
 #define FIGMENT_MODEL_DEFAULT_WALK_CACHE_ENTRIES 1024u
+#define FIGMENT_MODEL_DEFAULT_PREFETCH_PAGES 0u
 #define FIGMENT_MODEL_DEFAULT_RETENTION_NS FIGMENT_MODEL_NEVER
 #define FIGMENT_MODEL_DEFAULT_STEP_BYTES 65536u
 #define FIGMENT_MODEL_DEFAULT_BYTES_PER_US 0u
@@ -127,6 +129,11 @@ struct figment_model_config {
 
 	uint32_t tlb_entries; /* per device, 16..65536 */
 	uint32_t walk_cache_entries; /* 0..65536; 0: none */
+	/*
+	 * After a walk, so many of the next pages are translated and read too,
+	 * though nobody has asked for them. 0..64
+	 */
+	uint32_t prefetch_pages;
 	/*
 	 * How long the TLB and the walk cache may hold an entry without an
 	 * invalidation. FIGMENT_MODEL_NEVER: until capacity evicts it.
@@ -148,6 +155,7 @@ struct figment_model_config {
 	struct figment_latency access; /* translation to the access that uses it */
 	struct figment_latency event; /* event to ring entry */
 	struct figment_latency interrupt; /* cause to interrupt() */
+	struct figment_latency preemption; /* PREEMPT to the first try to leave the engine */
 };
 
 /* What run() says. */
