@@ -34,7 +34,7 @@
 /** figment_strategies() - Bit n is set when strategy n can be used now. */
 u64 figment_strategies(void)
 {
-	u64 strategies = BIT_ULL(DRM_FIGMENT_STRATEGY_FENCE);
+	u64 strategies = BIT_ULL(DRM_FIGMENT_STRATEGY_FENCE) | BIT_ULL(DRM_FIGMENT_STRATEGY_PIN);
 
 	if (READ_ONCE(figment_allow_unsafe))
 		strategies |= BIT_ULL(DRM_FIGMENT_STRATEGY_UNSAFE);
@@ -57,8 +57,9 @@ const struct figment_strategy *figment_strategy_find(struct figment_device *fdev
 		return &figment_strategy_fence;
 	case DRM_FIGMENT_STRATEGY_PREEMPT:
 	case DRM_FIGMENT_STRATEGY_FAULT:
-	case DRM_FIGMENT_STRATEGY_PIN:
 		return ERR_PTR(-EOPNOTSUPP);
+	case DRM_FIGMENT_STRATEGY_PIN:
+		return &figment_strategy_pin;
 	case DRM_FIGMENT_STRATEGY_UNSAFE:
 		if (!READ_ONCE(figment_allow_unsafe))
 			return ERR_PTR(-EPERM);

@@ -89,14 +89,18 @@ struct figment_userptr {
 		bool busy;
 	} fence;
 
-	/** @unsafe: Of the unsafe strategy. */
+	/** @held: Of strategies that keep their pages: those; constant after init. */
+	struct page **held;
+
+	/** @pin: Of the pin strategy. */
 	struct {
-		/** @unsafe.held: Pages with a reference each; constant after init. */
-		struct page **held;
-	} unsafe;
+		/** @pin.mm: Whose account it is; holds a reference (mmgrab). Constant. */
+		struct mm_struct *mm;
+	} pin;
 };
 
 extern const struct figment_strategy figment_strategy_fence;
+extern const struct figment_strategy figment_strategy_pin;
 extern const struct figment_strategy figment_strategy_unsafe;
 
 u64 figment_strategies(void);

@@ -127,6 +127,8 @@ class Gpu {
 /// Every test about a working GPU begins with one.
 class GpuTest : public testing::Test {
  protected:
+  explicit GpuTest(Strategy strategy = Strategy::fence) : gpu_(strategy) {}
+
   Gpu gpu_;
 };
 

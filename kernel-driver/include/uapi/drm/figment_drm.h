@@ -62,7 +62,12 @@ enum drm_figment_strategy {
 	DRM_FIGMENT_STRATEGY_PREEMPT = 1,
 	/** @DRM_FIGMENT_STRATEGY_FAULT: Device page tables are cleared; recoverable faults. */
 	DRM_FIGMENT_STRATEGY_FAULT = 2,
-	/** @DRM_FIGMENT_STRATEGY_PIN: Pages are pinned long term. */
+	/**
+	 * @DRM_FIGMENT_STRATEGY_PIN: Pages are pinned long term, when they are
+	 * bound. They count as VmPin of the process; -ENOMEM from VM_BIND: more
+	 * than RLIMIT_MEMLOCK, without CAP_IPC_LOCK. What the process does with
+	 * the mapping afterwards, munmap() for one, the device does not see.
+	 */
 	DRM_FIGMENT_STRATEGY_PIN = 3,
 	/**
 	 * @DRM_FIGMENT_STRATEGY_UNSAFE: Nothing: the negative control. Data gets
