@@ -25,6 +25,7 @@
 #include "figment_event.h"
 #include "figment_queue.h"
 #include "figment_tlb.h"
+#include "figment_user_fence.h"
 
 #define FIGMENT_RESET_TIMEOUT_US	(2 * USEC_PER_SEC)
 
@@ -61,6 +62,7 @@ void figment_device_stop(struct figment_device *fdev)
 
 	WRITE_ONCE(fdev->quiet, true);
 	wake_up_all(&fdev->tlb.wait);
+	figment_user_fence_wake(fdev);
 }
 
 static void figment_device_wedge_work(struct work_struct *work)
@@ -193,6 +195,7 @@ static int figment_device_init_software(struct figment_device *fdev)
 	INIT_LIST_HEAD(&fdev->vms.list);
 	INIT_LIST_HEAD(&fdev->bos.list);
 	ida_init(&fdev->asids);
+	init_waitqueue_head(&fdev->user_fences);
 	ret = drmm_add_action_or_reset(drm, figment_device_fini, NULL);
 	if (ret)
 		return ret;

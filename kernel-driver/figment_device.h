@@ -80,6 +80,9 @@ struct figment_device {
 		struct figment_queue __rcu *slot[FIGMENT_QUEUES_MAX];
 	} queues;
 
+	/** @user_fences: Processes that wait for one, see figment_user_fence.c. */
+	wait_queue_head_t user_fences;
+
 	/** @asids: Address space numbers in use. */
 	struct ida asids;
 

@@ -28,6 +28,7 @@
 #include "figment_drv.h"
 #include "figment_job.h"
 #include "figment_queue.h"
+#include "figment_user_fence.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -329,6 +330,8 @@ static const struct drm_ioctl_desc figment_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(FIGMENT_QUEUE_DESTROY, figment_queue_destroy_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(FIGMENT_QUEUE_QUERY, figment_queue_query_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(FIGMENT_SUBMIT, figment_submit_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_WAIT_USER_FENCE, figment_wait_user_fence_ioctl,
+			  DRM_RENDER_ALLOW),
 };
 
 /* --- drivers -------------------------------------------------------------- */
@@ -364,7 +367,7 @@ static const struct drm_driver figment_driver = {
 	.name = "figment",
 	.desc = "Figment virtual GPU",
 	.major = 1,
-	.minor = 0,
+	.minor = 1,
 };
 
 static void figment_gone(struct drm_device *drm, void *data)

@@ -8,8 +8,9 @@
  * more. Whoever suspects that an interrupt got lost calls figment_event_poll().
  *
  * User space can make the device send fence events, with RELEASE in a command
- * buffer. They lack the privileged bit and are ignored here. The ring exerts
- * back-pressure, so they cost their own queue most.
+ * buffer. They lack the privileged bit: no job has ended, but somebody may wait
+ * for what the RELEASE wrote. The ring exerts back-pressure, so they cost their
+ * own queue most.
  */
 #include <linux/bitfield.h>
 #include <linux/dma-mapping.h>
@@ -25,6 +26,7 @@
 #include "figment_event.h"
 #include "figment_queue.h"
 #include "figment_tlb.h"
+#include "figment_user_fence.h"
 
 #define FIGMENT_EVENTS_LG2	9
 #define FIGMENT_EVENTS		BIT(FIGMENT_EVENTS_LG2)
@@ -44,6 +46,7 @@ static void figment_event_dispatch(struct figment_device *fdev, const struct fig
 		figment_tlb_acknowledge(fdev, le64_to_cpu(event->value));
 		return;
 	case FIGMENT_EVENT_FENCE:
+		figment_user_fence_wake(fdev);
 		if (!(detail & FIGMENT_EVENT_FENCE_PRIVILEGED))
 			return;
 		break;

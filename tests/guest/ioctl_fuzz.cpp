@@ -37,7 +37,7 @@ const char* name_of(Op op) {
   static constexpr std::array<const char*, kOps> kNames = {
       "dev_query",    "bo_create",     "bo_mmap",     "vm_create", "vm_destroy", "vm_bind",
       "queue_create", "queue_destroy", "queue_query", "submit",    "gem_close",  "syncobj",
-      "prime",        "user_memory",   "commands",    "fork",      "reopen"};
+      "prime",        "user_memory",   "commands",    "fork",      "user_fence", "reopen"};
   return kNames[static_cast<std::size_t>(op)];
 }
 
@@ -195,6 +195,15 @@ class Player {
         return commands();
       case Op::fork_child:
         return fork_child();
+      case Op::user_fence:
+        return call(DRM_IOCTL_FIGMENT_WAIT_USER_FENCE,
+                    drm_figment_wait_user_fence{
+                        .address = cpu_address(),
+                        .reference = number(),
+                        .mask = number(),
+                        .compare = static_cast<std::uint32_t>(below(7)),
+                        .flags = flags(0),
+                        .deadline_ns = one_in(4) ? static_cast<std::int64_t>(number() >> 40) : 0});
       case Op::reopen: {
         // All that was made through the old file goes, in the middle of what others do with it.
         if (!one_in(8)) return 0;

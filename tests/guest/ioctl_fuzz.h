@@ -36,6 +36,7 @@ enum class Op {
   user_memory,
   commands,
   fork_child,
+  user_fence,
   reopen,
   count
 };

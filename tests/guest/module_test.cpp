@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "guest.h"
 #include "process.h"
@@ -166,6 +168,25 @@ TEST_F(Unbind, under_a_running_job_ends_it) {
   }
   // The memory is the process's alone now, and so is its life.
   memory.as<std::uint64_t>()[0] = 1;
+  bind();
+  expect_works();
+}
+
+TEST_F(Unbind, ends_the_wait_for_a_user_fence) {
+  const Device device = Device::open();
+  const std::uint64_t word = 0;
+  int error = 0;
+  std::thread waiter([&] {
+    try {
+      std::ignore = wait(device.fd(), {.word = &word, .reference = 1}, after(kPatience));
+    } catch (const std::system_error& end) {
+      error = end.code().value();
+    }
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  unbind();
+  waiter.join();
+  EXPECT_ERRNO(error, ENODEV);
   bind();
   expect_works();
 }

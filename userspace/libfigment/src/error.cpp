@@ -5,6 +5,7 @@
 
 #include <xf86drm.h>
 
+#include <array>
 #include <cerrno>
 #include <format>
 #include <string_view>
@@ -99,6 +100,14 @@ std::string describe(const drm_figment_submit& request) {
   return std::format("SUBMIT to queue {} of {} at GPU address {:#x} ({})", request.queue_id,
                      plural(request.size, "byte"), request.address,
                      plural(request.syncs.count, "sync"));
+}
+
+std::string describe(const drm_figment_wait_user_fence& request) {
+  static constexpr std::array kSigns = {"=", "!=", "<", "<=", ">", ">="};
+  return std::format("WAIT_USER_FENCE until the word at {:#x}{} is {} {:#x}", request.address,
+                     ~request.mask ? std::format(", masked with {:#x},", request.mask) : "",
+                     request.compare < kSigns.size() ? kSigns[request.compare] : "?",
+                     request.reference);
 }
 
 std::string describe(const drm_gem_close& request) {

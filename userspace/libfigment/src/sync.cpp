@@ -24,6 +24,11 @@ std::uint64_t user_pointer(T* pointer) {
   return reinterpret_cast<std::uint64_t>(pointer);
 }
 
+// The uAPI compares as the device does.
+static_assert(FIGMENT_WAIT_EQ == DRM_FIGMENT_COMPARE_EQ && FIGMENT_WAIT_NE == DRM_FIGMENT_COMPARE_NE &&
+              FIGMENT_WAIT_LT == DRM_FIGMENT_COMPARE_LT && FIGMENT_WAIT_LE == DRM_FIGMENT_COMPARE_LE &&
+              FIGMENT_WAIT_GT == DRM_FIGMENT_COMPARE_GT && FIGMENT_WAIT_GE == DRM_FIGMENT_COMPARE_GE);
+
 }  // namespace
 
 bool wait(int fd, std::span<const SyncPoint> points, Deadline deadline, WaitFor mode) {
@@ -41,6 +46,19 @@ bool wait(int fd, std::span<const SyncPoint> points, Deadline deadline, WaitFor 
   request.flags = DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT;
   if (mode == WaitFor::all) request.flags |= DRM_SYNCOBJ_WAIT_FLAGS_WAIT_ALL;
   const int error = ioctl_errno(fd, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT, &request);
+  if (error == ETIME) return false;
+  if (error) fail(error, describe(request));
+  return true;
+}
+
+bool wait(int fd, const UserFence& fence, Deadline deadline) {
+  drm_figment_wait_user_fence request = {};
+  request.address = user_pointer(fence.word);
+  request.reference = fence.reference;
+  request.mask = fence.mask;
+  request.compare = static_cast<std::uint32_t>(fence.compare);
+  request.deadline_ns = kernel_time(deadline);
+  const int error = ioctl_errno(fd, DRM_IOCTL_FIGMENT_WAIT_USER_FENCE, &request);
   if (error == ETIME) return false;
   if (error) fail(error, describe(request));
   return true;

@@ -35,6 +35,7 @@ extern "C" {
 #define DRM_FIGMENT_QUEUE_DESTROY	0x07
 #define DRM_FIGMENT_QUEUE_QUERY		0x08
 #define DRM_FIGMENT_SUBMIT		0x09
+#define DRM_FIGMENT_WAIT_USER_FENCE	0x0a
 
 /** struct drm_figment_array - An array in user memory. */
 struct drm_figment_array {
@@ -310,6 +311,43 @@ struct drm_figment_submit {
 	struct drm_figment_array syncs;
 };
 
+/* --- user fences ---------------------------------------------------------- */
+
+/** enum drm_figment_compare - Unsigned comparisons; those of the device's WAIT. */
+enum drm_figment_compare {
+	DRM_FIGMENT_COMPARE_EQ = 0,
+	DRM_FIGMENT_COMPARE_NE = 1,
+	DRM_FIGMENT_COMPARE_LT = 2,
+	DRM_FIGMENT_COMPARE_LE = 3,
+	DRM_FIGMENT_COMPARE_GT = 4,
+	DRM_FIGMENT_COMPARE_GE = 5,
+};
+
+/**
+ * struct drm_figment_wait_user_fence - DRM_IOCTL_FIGMENT_WAIT_USER_FENCE, since 1.1.
+ *
+ * Wait until (*@address & @mask) @compare @reference. The word is memory of the
+ * caller, which jobs write with RELEASE. A RELEASE with RELEASE_EVENT wakes the
+ * caller at once; what is written without it is noticed within 100 ms.
+ *
+ * -ETIME: the deadline has passed, and it does not hold. The word is looked at
+ * once in any case, so a deadline in the past asks without waiting.
+ */
+struct drm_figment_wait_user_fence {
+	/** @address: User pointer, multiple of 8. */
+	__u64 address;
+	/** @reference: What is compared with. */
+	__u64 reference;
+	/** @mask: Bits of the word that count. */
+	__u64 mask;
+	/** @compare: enum drm_figment_compare. */
+	__u32 compare;
+	/** @flags: Zero. */
+	__u32 flags;
+	/** @deadline_ns: Time of CLOCK_MONOTONIC, in ns. */
+	__s64 deadline_ns;
+};
+
 #define DRM_IOCTL_FIGMENT_DEV_QUERY \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_DEV_QUERY, struct drm_figment_dev_query)
 #define DRM_IOCTL_FIGMENT_BO_CREATE \
@@ -330,6 +368,9 @@ struct drm_figment_submit {
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_QUEUE_QUERY, struct drm_figment_queue_query)
 #define DRM_IOCTL_FIGMENT_SUBMIT \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_SUBMIT, struct drm_figment_submit)
+#define DRM_IOCTL_FIGMENT_WAIT_USER_FENCE \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_FIGMENT_WAIT_USER_FENCE, \
+		struct drm_figment_wait_user_fence)
 
 #if defined(__cplusplus)
 }

@@ -24,6 +24,7 @@ std::string describe(const drm_figment_queue_create& request);
 std::string describe(const drm_figment_queue_destroy& request);
 std::string describe(const drm_figment_queue_query& request);
 std::string describe(const drm_figment_submit& request);
+std::string describe(const drm_figment_wait_user_fence& request);
 std::string describe(const drm_gem_close& request);
 std::string describe(const drm_syncobj_create& request);
 std::string describe(const drm_syncobj_destroy& request);

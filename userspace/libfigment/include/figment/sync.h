@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "figment/command_list.h"
 #include "figment/handle.h"
 #include "figment/types.h"
 
@@ -32,6 +33,19 @@ enum class WaitFor { all, any };
 /// A syncobj that has no fence yet is waited for, too.
 [[nodiscard]] bool wait(int fd, std::span<const SyncPoint> points, Deadline deadline,
                         WaitFor mode = WaitFor::all);
+
+/// A word of this process that jobs write with RELEASE: once its bits in `mask` compare so with
+/// `reference`, it is over. Nobody in the kernel waits for one.
+struct UserFence {
+  const std::uint64_t* word = nullptr;  // aligned
+  std::uint64_t reference = 0;
+  Compare compare = Compare::ge;
+  std::uint64_t mask = ~std::uint64_t{0};
+};
+
+/// Until the comparison holds. False: the deadline came first. `fd`: the device whose jobs write it;
+/// a RELEASE with an event is noticed at once, others within 100 ms.
+[[nodiscard]] bool wait(int fd, const UserFence& fence, Deadline deadline);
 
 /// What a sync file knows: nothing yet (pending), zero (well), or the errno of the fence.
 [[nodiscard]] std::optional<int> sync_file_result(const UniqueFd& sync_file);
