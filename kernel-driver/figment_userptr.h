@@ -80,14 +80,14 @@ struct figment_userptr {
 	/** @fresh_link: In the list of the bind that brings it in. */
 	struct list_head fresh_link;
 
-	/** @fence: Of the fence strategy. */
+	/** @watch: Of strategies with a notifier. */
 	struct {
 		struct mmu_interval_notifier notifier;
-		/** @fence.finish: For the second pass of one notification at a time. */
+		/** @watch.finish: For the second pass of one notification at a time. */
 		struct mmu_interval_notifier_finish finish;
-		/** @fence.busy: @fence.finish is in use; under notifier lock (write). */
+		/** @watch.busy: @watch.finish is in use; under notifier lock (write). */
 		bool busy;
-	} fence;
+	} watch;
 
 	/** @held: Of strategies that keep their pages: those; constant after init. */
 	struct page **held;

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Userptrs that are watched: their pages may be taken away by an mmu notifier,
+ * which first waits for all fences of the VM.
+ *
+ *	first pass	note that the pages are lost, so that the next job gets new
+ *			ones; make all fences of the VM signal themselves
+ *	second pass	wait for them; clear the page tables; flush the TLB; give
+ *			the pages back
+ *
+ * Between the passes the kernel runs the first pass of other notifiers, other
+ * devices among them, so that all of them come to an end at the same time.
+ *
+ * Why no job slips in: each adds its fence under the notifier lock after it has
+ * checked, under the same lock, that no page is lost. So it comes before the
+ * first pass, and the second one waits for it; or it finds the page lost.
+ *
+ * Which fences there are is up to the strategy: those of the jobs, or one that
+ * signals when the jobs have been put aside.
+ */
+#include <linux/dma-resv.h>
+#include <linux/hmm.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+
+#include <drm/drm_gpusvm.h>
+#include <drm/drm_print.h>
+
+#include "figment_device.h"
+#include "figment_pt.h"
+#include "figment_userptr.h"
+#include "figment_vm.h"
+#include "figment_watched.h"
+
+static void figment_watched_unmap_pages(struct figment_userptr *userptr, bool in_notifier)
+{
+	struct drm_gpusvm_ctx ctx = {
+		.in_notifier = in_notifier,
+		.read_only = userptr->read_only,
+	};
+
+	drm_gpusvm_unmap_pages(&userptr->vm->svm, &userptr->pages,
+			       userptr->size >> PAGE_SHIFT, &ctx);
+}
+
+/* Returns true when some fence has not signalled yet. */
+static bool figment_watched_kick(struct figment_vm *vm)
+{
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence;
+	bool busy = false;
+
+	dma_resv_iter_begin(&cursor, drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP);
+	dma_resv_for_each_fence_unlocked(&cursor, fence) {
+		dma_fence_enable_signaling(fence);
+		if (!dma_fence_is_signaled(fence))
+			busy = true;
+	}
+	dma_resv_iter_end(&cursor);
+	return busy;
+}
+
+/* The pages are lost to the device when this returns. */
+static void figment_watched_take_away(struct figment_userptr *userptr)
+{
+	struct figment_vm *vm = userptr->vm;
+	struct figment_pt_flush flush;
+	struct figment_vma *vma;
+	long ret;
+
+	figment_vm_assert_notifier(vm);
+
+	/*
+	 * Uninterruptible: the kernel is about to use the pages for something
+	 * else, whatever signal comes. It ends because fences do.
+	 */
+	ret = dma_resv_wait_timeout(drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP,
+				    false, MAX_SCHEDULE_TIMEOUT);
+	drm_WARN_ON(&vm->fdev->drm, ret <= 0);
+
+	figment_pt_flush_init(&flush);
+	scoped_guard(mutex, &vm->pt.lock) {
+		list_for_each_entry(vma, &userptr->vmas, link)
+			figment_pt_zap(&vm->pt, &flush, vma->base.va.addr, vma->base.va.range);
+		figment_pt_flush(&vm->pt, &flush);
+	}
+
+	figment_watched_unmap_pages(userptr, true);
+}
+
+static bool figment_watched_invalidate_start(struct mmu_interval_notifier *notifier,
+					   const struct mmu_notifier_range *range,
+					   unsigned long seq,
+					   struct mmu_interval_notifier_finish **finish)
+{
+	struct figment_userptr *userptr = container_of(notifier, struct figment_userptr,
+						       watch.notifier);
+	struct figment_vm *vm = userptr->vm;
+
+	/* Before anything is touched: the caller will try again, or go elsewhere. */
+	if (!mmu_notifier_range_blockable(range))
+		return false;
+
+	down_write(&vm->svm.notifier_lock);
+	mmu_interval_set_seq(notifier, seq);
+
+	if (!userptr->armed) {
+		/* No job knows the pages, and no page table. */
+		figment_watched_unmap_pages(userptr, true);
+	} else {
+		list_move_tail(&userptr->stale_link, &vm->stale);
+		if (figment_watched_kick(vm) && !userptr->watch.busy) {
+			userptr->watch.busy = true;
+			*finish = &userptr->watch.finish;
+		} else {
+			figment_watched_take_away(userptr);
+		}
+	}
+
+	up_write(&vm->svm.notifier_lock);
+	return true;
+}
+
+static void figment_watched_invalidate_finish(struct mmu_interval_notifier_finish *finish)
+{
+	struct figment_userptr *userptr = container_of(finish, struct figment_userptr,
+						       watch.finish);
+	struct figment_vm *vm = userptr->vm;
+
+	down_write(&vm->svm.notifier_lock);
+	figment_watched_take_away(userptr);
+	userptr->watch.busy = false;
+	up_write(&vm->svm.notifier_lock);
+}
+
+static const struct mmu_interval_notifier_ops figment_watched_notifier_ops = {
+	.invalidate_start = figment_watched_invalidate_start,
+	.invalidate_finish = figment_watched_invalidate_finish,
+};
+
+/** figment_watched_init() - &figment_strategy.init. */
+int figment_watched_init(struct figment_userptr *userptr)
+{
+	return mmu_interval_notifier_insert(&userptr->watch.notifier, current->mm,
+					    userptr->start, userptr->size,
+					    &figment_watched_notifier_ops);
+}
+
+/*
+ * The device will write without any fault telling the kernel. A page that is
+ * writable but clean, after MADV_FREE or swapped in again, would be dropped by
+ * reclaim, and the writes with it: make it dirty now. Nothing cleans it while
+ * the device has it, as unmapping comes first, and with it the notifier.
+ *
+ * Returns -EBUSY when the pages were lost meanwhile.
+ */
+static int figment_watched_mark_dirty(struct figment_userptr *userptr)
+{
+	unsigned long i, count = userptr->size >> PAGE_SHIFT;
+	struct figment_vm *vm = userptr->vm;
+	struct hmm_range range = {
+		.notifier = &userptr->watch.notifier,
+		.notifier_seq = userptr->pages.notifier_seq,
+		.start = userptr->start,
+		.end = userptr->start + userptr->size,
+	};
+	struct mm_struct *mm = range.notifier->mm;
+	int ret;
+
+	if (!mmget_not_zero(mm))
+		return -EFAULT;
+	/* Zeroed: no page is to be faulted in, just tell which ones there are. */
+	range.hmm_pfns = kvcalloc(count, sizeof(*range.hmm_pfns), GFP_KERNEL);
+	ret = range.hmm_pfns ? mmap_read_lock_killable(mm) : -ENOMEM;
+	if (!ret) {
+		ret = hmm_range_fault(&range);
+		mmap_read_unlock(mm);
+	}
+	mmput(mm);
+	if (ret)
+		goto free_pfns;
+
+	down_read(&vm->svm.notifier_lock);
+	if (mmu_interval_read_retry(range.notifier, range.notifier_seq))
+		ret = -EBUSY;
+	for (i = 0; !ret && i < count; i++)
+		if (range.hmm_pfns[i] & HMM_PFN_WRITE)
+			folio_mark_dirty(page_folio(hmm_pfn_to_page(range.hmm_pfns[i])));
+	up_read(&vm->svm.notifier_lock);
+
+free_pfns:
+	kvfree(range.hmm_pfns);
+	return ret;
+}
+
+/** figment_watched_pin() - &figment_strategy.pin. */
+int figment_watched_pin(struct figment_userptr *userptr)
+{
+	struct mmu_interval_notifier *notifier = &userptr->watch.notifier;
+	struct drm_gpusvm_ctx ctx = {
+		.read_only = userptr->read_only,
+	};
+	unsigned long seq;
+	int ret;
+
+	/*
+	 * Memory of another kind may be mapped there between the check and the
+	 * faults; the sequence number tells, because the old mapping had to go.
+	 */
+	do {
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+
+		seq = mmu_interval_read_begin(notifier);
+		ret = figment_userptr_check_memory(userptr, notifier->mm);
+		if (ret)
+			return ret;
+
+		ret = drm_gpusvm_get_pages(&userptr->vm->svm, &userptr->pages, notifier->mm,
+					   notifier, userptr->start,
+					   userptr->start + userptr->size, &ctx);
+		if (!ret && !userptr->read_only)
+			ret = figment_watched_mark_dirty(userptr);
+	} while (ret == -EBUSY || (!ret && userptr->pages.notifier_seq != seq));
+
+	/* A protection that hmm_range_fault() found, and the check before it not. */
+	return ret == -EPERM ? -EFAULT : ret;
+}
+
+/** figment_watched_valid() - &figment_strategy.valid. */
+bool figment_watched_valid(struct figment_userptr *userptr)
+{
+	lockdep_assert_held_read(&userptr->vm->svm.notifier_lock);
+	return !mmu_interval_read_retry(&userptr->watch.notifier, userptr->pages.notifier_seq);
+}
+
+/** figment_watched_unmap_dma() - &figment_strategy.unmap_dma. */
+void figment_watched_unmap_dma(struct figment_userptr *userptr)
+{
+	figment_watched_unmap_pages(userptr, false);
+}
+
+/** figment_watched_fini() - &figment_strategy.fini. */
+void figment_watched_fini(struct figment_userptr *userptr)
+{
+	/* In this order: until the notifier is removed, the pages are ours to unmap. */
+	drm_gpusvm_free_pages(&userptr->vm->svm, &userptr->pages, userptr->size >> PAGE_SHIFT);
+	mmu_interval_notifier_remove(&userptr->watch.notifier);
+}
