@@ -47,13 +47,10 @@ static struct figment_job *to_figment_job(struct drm_sched_job *job)
 static void figment_job_free(struct figment_job *job)
 {
 	/* Pairs with the release in figment_job_run(). */
-	if (smp_load_acquire(&job->emitted)) {
-		atomic64_add(figment_queue_time_used(job->queue, job->fence),
-			     &job->queue->client->engine_ns);
+	if (smp_load_acquire(&job->emitted))
 		dma_fence_put(&job->fence->base);
-	} else {
+	else
 		kfree(job->fence);
-	}
 	figment_queue_put(job->queue);
 	kfree(job);
 }

@@ -177,6 +177,21 @@ static void figment_queue_count(struct figment_queue *queue, int error, u32 code
 	}
 }
 
+/* Device time in ns of a job that the device has executed; 0: not known. */
+static u64 figment_queue_time_used(struct figment_queue *queue, struct figment_fence *fence)
+{
+	struct figment_stamp *stamp = figment_queue_stamp(queue, fence);
+	u64 begin, end;
+
+	lockdep_assert_held(&queue->lock);
+
+	if (!fence->stamped)
+		return 0;
+	begin = le64_to_cpu(READ_ONCE(stamp->begin));
+	end = le64_to_cpu(READ_ONCE(stamp->end));
+	return begin && end > begin ? end - begin : 0;
+}
+
 static void figment_fence_signal_list(struct list_head *list)
 {
 	struct figment_fence *fence, *next;
@@ -220,6 +235,8 @@ void figment_queue_retire(struct figment_queue *queue)
 			if (fence->base.seqno > ended)
 				break;
 			list_move_tail(&fence->link, &done);
+			atomic64_add(figment_queue_time_used(queue, fence),
+				     &queue->client->engine_ns);
 			figment_queue_count(queue, 0, 0, 0);
 		}
 	}
@@ -233,25 +250,6 @@ bool figment_queue_has_begun(struct figment_queue *queue, struct figment_fence *
 	guard(spinlock_irqsave)(&queue->lock);
 	return !queue->dead && fence->stamped &&
 	       READ_ONCE(figment_queue_stamp(queue, fence)->begin);
-}
-
-/** figment_queue_time_used() - Device time in ns of a job that has ended; 0: not known. */
-u64 figment_queue_time_used(struct figment_queue *queue, struct figment_fence *fence)
-{
-	struct figment_stamp *stamp;
-	u64 begin, end;
-
-	/* Not initialised: it never was in the ring. */
-	if (!fence->stamped)
-		return 0;
-	guard(spinlock_irqsave)(&queue->lock);
-	/* The page may be gone, or have a later job in this place. */
-	if (queue->dead || queue->seqno - fence->base.seqno >= FIGMENT_STAMPS)
-		return 0;
-	stamp = figment_queue_stamp(queue, fence);
-	begin = le64_to_cpu(READ_ONCE(stamp->begin));
-	end = le64_to_cpu(READ_ONCE(stamp->end));
-	return begin && end > begin ? end - begin : 0;
 }
 
 /* --- recovery ------------------------------------------------------------- */

@@ -119,7 +119,6 @@ int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
 void figment_queue_retire(struct figment_queue *queue);
 void figment_queue_stopped(struct figment_queue *queue);
 bool figment_queue_has_begun(struct figment_queue *queue, struct figment_fence *fence);
-u64 figment_queue_time_used(struct figment_queue *queue, struct figment_fence *fence);
 void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late);
 
 #endif
