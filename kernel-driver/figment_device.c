@@ -226,6 +226,14 @@ static int figment_device_init_software(struct figment_device *fdev)
 	if (IS_ERR(fdev->reset_wq))
 		return PTR_ERR(fdev->reset_wq);
 
+	fdev->preempt_wq = figment_device_workqueue(drm, "figment-preempt",
+						    WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM);
+	if (IS_ERR(fdev->preempt_wq))
+		return PTR_ERR(fdev->preempt_wq);
+	fdev->fault_wq = figment_device_workqueue(drm, "figment-fault", WQ_UNBOUND);
+	if (IS_ERR(fdev->fault_wq))
+		return PTR_ERR(fdev->fault_wq);
+
 	/* Buffers of huge pages need fewer entries and walks; small pages work, too. */
 	ret = drm_gem_huge_mnt_create(drm, "within_size");
 	if (ret)

@@ -100,6 +100,11 @@ struct figment_device {
 	/** @reset_wq: Ordered: timeouts and errors of all queues, one at a time. */
 	struct workqueue_struct *reset_wq;
 
+	/** @preempt_wq: Takes queues off the device when a notifier asks for it. */
+	struct workqueue_struct *preempt_wq;
+	/** @fault_wq: Makes pages present: waits for memory, and for whoever provides it. */
+	struct workqueue_struct *fault_wq;
+
 	/** @vms: All VMs: they must let go of the device when it is unplugged. */
 	struct {
 		/** @vms.lock: Guards the list; taken before any lock of a VM. */
@@ -154,5 +159,6 @@ void figment_device_wedge(struct figment_device *fdev, const char *why);
 extern struct workqueue_struct *figment_cleanup_wq;
 extern bool figment_allow_unsafe;
 unsigned int figment_job_timeout_ms(void);
+unsigned int figment_preempt_timeout_ms(void);
 
 #endif

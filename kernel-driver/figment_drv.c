@@ -40,6 +40,10 @@ static unsigned int figment_param_job_timeout_ms = 2000;
 module_param_named(job_timeout_ms, figment_param_job_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(job_timeout_ms, "Time in ms after which a job is stopped, for queues made from now on (default: 2000, 10 to 60000)");
 
+static unsigned int figment_param_preempt_timeout_ms = 500;
+module_param_named(preempt_timeout_ms, figment_param_preempt_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(preempt_timeout_ms, "Time in ms that a queue has to leave the device when it is preempted, before it is reset (default: 500, 10 to 60000)");
+
 /** figment_cleanup_wq - Takes apart what can not be taken apart where it ends. */
 struct workqueue_struct *figment_cleanup_wq;
 
@@ -50,6 +54,12 @@ static atomic_t figment_live = ATOMIC_INIT(0);
 unsigned int figment_job_timeout_ms(void)
 {
 	return clamp(READ_ONCE(figment_param_job_timeout_ms), 10U, 60000U);
+}
+
+/** figment_preempt_timeout_ms() - Time that a queue has to leave the device, in ms. */
+unsigned int figment_preempt_timeout_ms(void)
+{
+	return clamp(READ_ONCE(figment_param_preempt_timeout_ms), 10U, 60000U);
 }
 
 /* --- what a file owns ----------------------------------------------------- */
@@ -167,7 +177,7 @@ static int figment_dev_query_ioctl(struct drm_device *drm, void *data, struct dr
 		.queues = fdev->info.queues,
 		.asids = fdev->info.asids,
 		.hw_features = fdev->info.features,
-		.strategies = figment_strategies(),
+		.strategies = figment_strategies(fdev),
 		.vram_bytes = fdev->info.vram_bytes,
 		.va_start = FIGMENT_VA_START,
 		.va_end = FIGMENT_VA_END,
@@ -367,7 +377,7 @@ static const struct drm_driver figment_driver = {
 	.name = "figment",
 	.desc = "Figment virtual GPU",
 	.major = 1,
-	.minor = 1,
+	.minor = 2,
 };
 
 static void figment_gone(struct drm_device *drm, void *data)

@@ -52,8 +52,9 @@ static void figment_event_dispatch(struct figment_device *fdev, const struct fig
 		break;
 	case FIGMENT_EVENT_QUEUE_ERROR:
 		break;
+	case FIGMENT_EVENT_PREEMPTED:
 	case FIGMENT_EVENT_QUEUE_RESET:
-		/* The reset path watches QUEUE_STATE. */
+		/* Who has asked for it watches QUEUE_STATE. */
 		return;
 	default:
 		drm_err_ratelimited(&fdev->drm, "unexpected event %u of queue %u\n", type, hw_id);

@@ -14,8 +14,10 @@
 #include "figment_drv.h"
 #include "figment_event.h"
 #include "figment_job.h"
+#include "figment_long_running.h"
 #include "figment_queue.h"
 #include "figment_sync.h"
+#include "figment_userptr.h"
 #include "figment_vm.h"
 
 /*
@@ -203,6 +205,13 @@ int figment_submit_ioctl(struct drm_device *drm, void *data, struct drm_file *fi
 	queue = figment_file_queue(file, args->queue_id);
 	if (!queue)
 		return -ENOENT;
+
+	if (queue->vm->strategy->long_running) {
+		/* Such a job may wait for others, but its end can not be promised. */
+		ret = args->syncs.count ? -EOPNOTSUPP :
+		      figment_long_running_submit(queue, args->address, args->size);
+		goto put_queue;
+	}
 
 	ret = -ENOMEM;
 	job = figment_job_alloc(queue);

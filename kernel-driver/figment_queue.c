@@ -17,6 +17,11 @@
  * the queue is reset, the first job that has not ended gets the error, and the
  * queue is started again behind it; the jobs that follow do not notice.
  *
+ * Queues of long-running VMs have no scheduler: SUBMIT writes to the ring, and
+ * the fences are for us alone. A strategy may suspend such a queue: the device
+ * puts it aside, in the middle of a job maybe, and nothing of it is in flight
+ * until it is resumed.
+ *
  * A queue dies by figment_queue_kill(): it leaves the hardware at once, and
  * its number is free again. Jobs that wait in the scheduler, maybe for fences
  * of others, drain through it with an error; the last one takes it along.
@@ -35,6 +40,8 @@
 #include "figment_drv.h"
 #include "figment_job.h"
 #include "figment_queue.h"
+#include "figment_user_fence.h"
+#include "figment_userptr.h"
 #include "figment_vm.h"
 
 #define FIGMENT_RING_BYTES_LG2		12
@@ -45,6 +52,7 @@
 #define FIGMENT_QUEUE_CREDITS		48
 #define FIGMENT_TIMESLICE_NS		NSEC_PER_MSEC
 #define FIGMENT_QUEUE_RESET_US		(2 * USEC_PER_SEC)
+#define FIGMENT_QUEUE_POLL_US		10
 
 /* Where ring and control page of a hardware queue are mapped. */
 #define FIGMENT_QUEUE_VA(hw_id)		(FIGMENT_VA_END + (u64)(hw_id) * 2 * PAGE_SIZE)
@@ -169,6 +177,11 @@ static void figment_queue_count(struct figment_queue *queue, int error, u32 code
 	lockdep_assert_held(&queue->lock);
 
 	queue->jobs++;
+	/* Zero in a VM whose jobs the scheduler counts. */
+	if (queue->reserved) {
+		queue->reserved--;
+		wake_up_interruptible(&queue->space);
+	}
 	if (error) {
 		queue->errors++;
 		queue->last_error = error;
@@ -299,6 +312,24 @@ static void figment_queue_start(struct figment_queue *queue, u64 read)
 	figment_queue_command(queue, FIGMENT_QUEUE_START);
 }
 
+/* Start a queue that is off, with the first job that has not ended. */
+static void figment_queue_restart(struct figment_queue *queue)
+{
+	struct figment_fence *first;
+
+	lockdep_assert_held(&queue->hw_lock);
+
+	queue->saved = false;
+	if (queue->suspended)
+		return;
+
+	guard(spinlock_irqsave)(&queue->lock);
+	if (queue->dead || figment_device_wedged(queue->fdev))
+		return;
+	first = list_first_entry_or_null(&queue->in_flight, struct figment_fence, link);
+	figment_queue_start(queue, first ? first->begin : queue->write);
+}
+
 /* Take the queue off the device; on return nothing of it is in flight. */
 static void figment_queue_reset(struct figment_queue *queue)
 {
@@ -327,6 +358,7 @@ static void figment_queue_blame(struct figment_queue *queue, struct figment_fenc
 	}
 	dma_fence_set_error(&guilty->base, error);
 	figment_fence_signal_list(&done);
+	figment_user_fence_wake(queue->fdev);
 }
 
 static struct figment_fence *figment_queue_first(struct figment_queue *queue)
@@ -353,11 +385,29 @@ static void figment_queue_reset_and_blame(struct figment_queue *queue, int error
 		/* Hit by a reset that was not for it; half of it can not be undone. */
 		figment_queue_blame(queue, first, -ECANCELED, FIGMENT_CODE_NONE, 0);
 
-	guard(spinlock_irqsave)(&queue->lock);
-	if (queue->dead || figment_device_wedged(queue->fdev))
-		return;
-	first = list_first_entry_or_null(&queue->in_flight, struct figment_fence, link);
-	figment_queue_start(queue, first ? first->begin : queue->write);
+	figment_queue_restart(queue);
+}
+
+/* Look whether the device has stopped the queue; returns whether it had. */
+static bool figment_queue_take_error(struct figment_queue *queue)
+{
+	struct figment_device *fdev = queue->fdev;
+	u64 address;
+	u32 code;
+
+	if (figment_queue_read32(queue, FIGMENT_QUEUE_STATE) != FIGMENT_QUEUE_ERROR)
+		return false;
+
+	code = figment_queue_read32(queue, FIGMENT_QUEUE_CODE);
+	address = figment_read64(fdev, FIGMENT_REG_QUEUE(queue->hw_id) + FIGMENT_QUEUE_ADDRESS);
+	if (figment_code_is_ours(code))
+		drm_err_ratelimited(&fdev->drm, "queue %u: stopped with code %u at 0x%llx\n",
+				    queue->hw_id, code, address);
+	else
+		drm_dbg_driver(&fdev->drm, "queue %u: job failed, code %u at 0x%llx\n",
+			       queue->hw_id, code, address);
+	figment_queue_reset_and_blame(queue, figment_code_to_errno(code), code, address, NULL);
+	return true;
 }
 
 /**
@@ -371,27 +421,13 @@ static void figment_queue_reset_and_blame(struct figment_queue *queue, int error
 void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late)
 {
 	struct figment_device *fdev = queue->fdev;
-	u64 address = 0;
-	u32 code = 0;
-	int error, idx;
+	int idx;
 
 	guard(mutex)(&queue->hw_lock);
 	if (queue->dead || !drm_dev_enter(&fdev->drm, &idx))
 		return;
 
-	if (figment_queue_read32(queue, FIGMENT_QUEUE_STATE) == FIGMENT_QUEUE_ERROR) {
-		code = figment_queue_read32(queue, FIGMENT_QUEUE_CODE);
-		address = figment_read64(fdev, FIGMENT_REG_QUEUE(queue->hw_id) +
-					 FIGMENT_QUEUE_ADDRESS);
-		error = figment_code_to_errno(code);
-		if (figment_code_is_ours(code))
-			drm_err_ratelimited(&fdev->drm, "queue %u: stopped with code %u at 0x%llx\n",
-					    queue->hw_id, code, address);
-		else
-			drm_dbg_driver(&fdev->drm, "queue %u: job failed, code %u at 0x%llx\n",
-				       queue->hw_id, code, address);
-		figment_queue_reset_and_blame(queue, error, code, address, NULL);
-	} else if (late) {
+	if (!figment_queue_take_error(queue) && late) {
 		drm_dbg_driver(&fdev->drm, "queue %u: job %llu takes too long\n",
 			       queue->hw_id, late->base.seqno);
 		figment_queue_reset_and_blame(queue, -ETIME, FIGMENT_CODE_NONE, 0, late);
@@ -417,6 +453,157 @@ static void figment_queue_error_work(struct work_struct *work)
 void figment_queue_stopped(struct figment_queue *queue)
 {
 	queue_work(queue->fdev->reset_wq, &queue->error_work);
+}
+
+/* --- long-running: a ring without a scheduler, queues that are put aside ---- */
+
+static bool figment_queue_try_reserve(struct figment_queue *queue, int *error)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	*error = queue->dead;
+	if (queue->dead)
+		return true;
+	if (queue->reserved >= FIGMENT_QUEUE_CREDITS)
+		return false;
+	queue->reserved++;
+	return true;
+}
+
+/**
+ * figment_queue_reserve() - Wait until the ring has space for one more job.
+ * @queue: a queue of a long-running VM
+ *
+ * The space is used by figment_queue_emit(), or given back by
+ * figment_queue_unreserve().
+ *
+ * Return: 0; -ERESTARTSYS; the errno that the queue died of.
+ */
+int figment_queue_reserve(struct figment_queue *queue)
+{
+	int error;
+	int ret = wait_event_interruptible(queue->space,
+					   figment_queue_try_reserve(queue, &error));
+
+	return ret ?: error;
+}
+
+/** figment_queue_unreserve() - Give back what figment_queue_reserve() took. */
+void figment_queue_unreserve(struct figment_queue *queue)
+{
+	scoped_guard(spinlock_irqsave, &queue->lock)
+		queue->reserved--;
+	wake_up_interruptible(&queue->space);
+}
+
+/**
+ * figment_queue_has_failed() - Has a job gone wrong, or the queue been killed?
+ * @queue: the queue
+ * @errors: errors that the caller knows of
+ */
+bool figment_queue_has_failed(struct figment_queue *queue, u64 errors)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	return queue->dead || queue->errors != errors;
+}
+
+/** figment_queue_is_busy() - Does it have jobs that have not ended? */
+bool figment_queue_is_busy(struct figment_queue *queue)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	return !list_empty(&queue->in_flight);
+}
+
+/**
+ * figment_queue_suspend_begin() - Ask the device to put a queue aside.
+ * @queue: the queue
+ *
+ * In the signalling path; sleeps. figment_queue_suspend_end() must follow.
+ */
+void figment_queue_suspend_begin(struct figment_queue *queue)
+{
+	int idx;
+
+	guard(mutex)(&queue->hw_lock);
+	queue->suspended = true;
+	if (queue->dead || !drm_dev_enter(&queue->fdev->drm, &idx))
+		return;
+	scoped_guard(spinlock_irqsave, &queue->lock)
+		queue->running = false;
+	figment_queue_command(queue, FIGMENT_QUEUE_PREEMPT);
+	drm_dev_exit(idx);
+}
+
+/* True when the queue is where PREEMPT leads, or where it leads nowhere. */
+static bool figment_queue_has_left(u32 state)
+{
+	return state != FIGMENT_QUEUE_STOPPING && state != FIGMENT_QUEUE_READY;
+}
+
+/**
+ * figment_queue_suspend_end() - Wait until the device has put a queue aside.
+ * @queue: the queue, after figment_queue_suspend_begin()
+ *
+ * On return nothing of it is in flight. If the device does not manage in time, the
+ * queue is reset, which costs it the job: -ETIME. In the signalling path; sleeps.
+ */
+void figment_queue_suspend_end(struct figment_queue *queue)
+{
+	struct figment_device *fdev = queue->fdev;
+	u32 state;
+	int idx;
+
+	guard(mutex)(&queue->hw_lock);
+	if (queue->dead || !drm_dev_enter(&fdev->drm, &idx))
+		return;
+
+	read_poll_timeout(figment_queue_read32, state,
+			  figment_queue_has_left(state) || figment_device_wedged(fdev),
+			  FIGMENT_QUEUE_POLL_US, figment_preempt_timeout_ms() * USEC_PER_MSEC,
+			  false, queue, FIGMENT_QUEUE_STATE);
+	if (state == FIGMENT_QUEUE_PREEMPTED) {
+		queue->saved = true;
+	} else if (!figment_device_wedged(fdev) && state != FIGMENT_QUEUE_OFF &&
+		   !figment_queue_take_error(queue)) {
+		drm_dbg_driver(&fdev->drm, "queue %u: does not leave the device\n",
+			       queue->hw_id);
+		figment_queue_reset_and_blame(queue, -ETIME, FIGMENT_CODE_NONE, 0, NULL);
+	}
+	/* What it has ended is no reason to come back. */
+	figment_queue_retire(queue);
+	drm_dev_exit(idx);
+}
+
+/**
+ * figment_queue_resume() - Let a queue on the hardware, where it was.
+ * @queue: the queue
+ *
+ * In the signalling path; sleeps.
+ */
+void figment_queue_resume(struct figment_queue *queue)
+{
+	int idx;
+
+	guard(mutex)(&queue->hw_lock);
+	if (!queue->suspended)
+		return;
+	queue->suspended = false;
+	if (queue->dead || !drm_dev_enter(&queue->fdev->drm, &idx))
+		return;
+
+	if (queue->saved) {
+		queue->saved = false;
+		guard(spinlock_irqsave)(&queue->lock);
+		if (!figment_device_wedged(queue->fdev)) {
+			/* The device has not heard of what came meanwhile. */
+			WRITE_ONCE(queue->control->descriptor.write, cpu_to_le64(queue->write));
+			queue->running = true;
+			/* writel() orders this after the descriptor for the device. */
+			figment_queue_command(queue, FIGMENT_QUEUE_RESUME);
+		}
+	} else {
+		figment_queue_restart(queue);
+	}
+	drm_dev_exit(idx);
 }
 
 /* --- life and death ------------------------------------------------------- */
@@ -500,6 +687,8 @@ void figment_queue_kill(struct figment_queue *queue, int error)
 	}
 	figment_fence_signal_list(&done);
 	dma_fence_end_signalling(cookie);
+	wake_up_interruptible(&queue->space);
+	figment_user_fence_wake(fdev);
 
 	figment_queue_unmap_ring(queue);
 	/* Nobody looks at it who sees that the queue is dead. */
@@ -534,14 +723,22 @@ void figment_queues_kill_all(struct figment_device *fdev, int error)
 	}
 }
 
+static void figment_queue_fini_sched(struct figment_queue *queue)
+{
+	drm_sched_entity_fini(&queue->entity);
+	drm_sched_fini(&queue->sched);
+}
+
 static void figment_queue_free_work(struct work_struct *work)
 {
 	struct figment_queue *queue = container_of(work, struct figment_queue, free_work);
 	struct drm_device *drm = &queue->fdev->drm;
 
 	figment_queue_kill(queue, -ECANCELED);
-	drm_sched_entity_fini(&queue->entity);
-	drm_sched_fini(&queue->sched);
+	if (queue->vm->strategy->remove_queue)
+		queue->vm->strategy->remove_queue(queue);
+	if (!queue->vm->strategy->long_running)
+		figment_queue_fini_sched(queue);
 
 	/* The interrupt handler may still be at it; after that nobody starts the work. */
 	synchronize_rcu();
@@ -655,6 +852,8 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 	mutex_init(&queue->hw_lock);
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->in_flight);
+	INIT_LIST_HEAD(&queue->suspend_link);
+	init_waitqueue_head(&queue->space);
 	INIT_WORK(&queue->error_work, figment_queue_error_work);
 	INIT_WORK(&queue->free_work, figment_queue_free_work);
 	queue->fence_context = dma_fence_context_alloc(1);
@@ -667,9 +866,11 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 	if (!queue->ring || !queue->control)
 		goto free_memory;
 
-	ret = figment_queue_init_sched(queue);
-	if (ret)
-		goto free_memory;
+	if (!vm->strategy->long_running) {
+		ret = figment_queue_init_sched(queue);
+		if (ret)
+			goto free_memory;
+	}
 
 	/* The rings of all queues are near each other, and take the same tables. */
 	figment_pt_stock_init(&stock);
@@ -684,20 +885,22 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 		figment_queue_map_ring(queue, &stock);
 		figment_write64(fdev, FIGMENT_REG_QUEUE(queue->hw_id) + FIGMENT_QUEUE_DESC,
 				queue->control_bus);
-		guard(spinlock_irqsave)(&queue->lock);
-		figment_queue_start(queue, 0);
+		queue->suspended = vm->strategy->add_queue;
+		figment_queue_restart(queue);
 	}
 	mutex_unlock(&queue->hw_lock);
 	if (ret)
 		goto free_stock;
+	if (vm->strategy->add_queue)
+		vm->strategy->add_queue(queue);
 
 	figment_pt_stock_free(&vm->pt, &stock);
 	return queue;
 
 free_stock:
 	figment_pt_stock_free(&vm->pt, &stock);
-	drm_sched_entity_fini(&queue->entity);
-	drm_sched_fini(&queue->sched);
+	if (!vm->strategy->long_running)
+		figment_queue_fini_sched(queue);
 free_memory:
 	figment_queue_free_memory(queue);
 	mutex_destroy(&queue->hw_lock);

@@ -7,6 +7,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include <drm/gpu_scheduler.h>
@@ -73,8 +74,12 @@ struct figment_queue {
 	struct figment_control *control;
 	dma_addr_t control_bus;
 
-	/** @hw_lock: Serialises start and reset, below all but @lock. */
+	/** @hw_lock: Serialises start, reset and preemption, below all but @lock. */
 	struct mutex hw_lock;
+	/** @suspended: Kept off the hardware until figment_queue_resume(); under @hw_lock. */
+	bool suspended;
+	/** @saved: The descriptor has its state; else it begins at a job. Under @hw_lock. */
+	bool saved;
 
 	/** @lock: Guards what follows; taken in hard irq. */
 	spinlock_t lock;
@@ -93,10 +98,17 @@ struct figment_queue {
 	u64 jobs;
 	/** @errors: Jobs that have ended with an error. */
 	u64 errors;
+	/** @reserved: Long-running: jobs in the ring, or about to be. */
+	u32 reserved;
+	/** @space: Long-running: who waits for @reserved to shrink. */
+	wait_queue_head_t space;
 	/** @last_error: Of the last one of those: errno, code, address. */
 	int last_error;
 	u32 last_code;
 	u64 last_address;
+
+	/** @suspend_link: In &figment_vm.preempt.queues, with that strategy. */
+	struct list_head suspend_link;
 
 	/** @error_work: On the reset workqueue, when the device has stopped the queue. */
 	struct work_struct error_work;
@@ -120,5 +132,13 @@ void figment_queue_retire(struct figment_queue *queue);
 void figment_queue_stopped(struct figment_queue *queue);
 bool figment_queue_has_begun(struct figment_queue *queue, struct figment_fence *fence);
 void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late);
+
+int figment_queue_reserve(struct figment_queue *queue);
+void figment_queue_unreserve(struct figment_queue *queue);
+bool figment_queue_has_failed(struct figment_queue *queue, u64 errors);
+bool figment_queue_is_busy(struct figment_queue *queue);
+void figment_queue_suspend_begin(struct figment_queue *queue);
+void figment_queue_suspend_end(struct figment_queue *queue);
+void figment_queue_resume(struct figment_queue *queue);
 
 #endif

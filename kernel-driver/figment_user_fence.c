@@ -21,6 +21,9 @@
 #include <drm/figment_drm.h>
 
 #include "figment_device.h"
+#include "figment_drv.h"
+#include "figment_event.h"
+#include "figment_queue.h"
 #include "figment_user_fence.h"
 
 /* Look again without an event: the value came from a CPU, or an interrupt got lost. */
@@ -64,6 +67,18 @@ static int figment_user_fence_look(const struct drm_figment_wait_user_fence *arg
 	}
 }
 
+/* An interrupt may have got lost, and with it what the job waits for. */
+static void figment_user_fence_poll(struct figment_device *fdev)
+{
+	int idx;
+
+	if (!drm_dev_enter(&fdev->drm, &idx))
+		return;
+	figment_event_poll(fdev);
+	drm_dev_exit(idx);
+}
+
+/* Returns 0 when the caller may look again, or a negative errno. */
 static int figment_user_fence_sleep(struct figment_device *fdev, struct wait_queue_entry *wait,
 				    s64 deadline_ns)
 {
@@ -78,7 +93,8 @@ static int figment_user_fence_sleep(struct figment_device *fdev, struct wait_que
 	if (deadline_ns - now < FIGMENT_USER_FENCE_POLL_MS * NSEC_PER_MSEC)
 		timeout = nsecs_to_jiffies(deadline_ns - now) + 1;
 
-	wait_woken(wait, TASK_INTERRUPTIBLE, timeout);
+	if (!wait_woken(wait, TASK_INTERRUPTIBLE, timeout))
+		figment_user_fence_poll(fdev);
 	return signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
@@ -88,23 +104,37 @@ int figment_wait_user_fence_ioctl(struct drm_device *drm, void *data, struct drm
 	const struct drm_figment_wait_user_fence *args = data;
 	struct figment_device *fdev = to_figment_device(drm);
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	struct figment_queue *queue = NULL;
+	bool failed;
 	int ret;
 
-	if (args->flags || args->compare > DRM_FIGMENT_COMPARE_GE ||
-	    !IS_ALIGNED(args->address, sizeof(u64))) {
+	if (args->flags || args->pad || args->compare > DRM_FIGMENT_COMPARE_GE ||
+	    (args->errors && !args->queue_id) || !IS_ALIGNED(args->address, sizeof(u64))) {
 		drm_dbg_driver(drm, "WAIT_USER_FENCE: flags 0x%x, comparison %u, at 0x%llx\n",
 			       args->flags, args->compare, args->address);
 		return -EINVAL;
 	}
 
+	if (args->queue_id) {
+		queue = figment_file_queue(file, args->queue_id);
+		if (!queue)
+			return -ENOENT;
+	}
+
 	/* In line before the first look: what changes after it wakes us. */
 	add_wait_queue(&fdev->user_fences, &wait);
 	do {
+		/* Before the look: what an earlier job has written counts. */
+		failed = queue && figment_queue_has_failed(queue, args->errors);
 		ret = figment_user_fence_look(args);
 		if (ret)
 			break;
-		ret = figment_user_fence_sleep(fdev, &wait, args->deadline_ns);
+		ret = failed ? -ECANCELED :
+			       figment_user_fence_sleep(fdev, &wait, args->deadline_ns);
 	} while (!ret);
 	remove_wait_queue(&fdev->user_fences, &wait);
+
+	if (queue)
+		figment_queue_put(queue);
 	return min(ret, 0);
 }

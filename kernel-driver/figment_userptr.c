@@ -14,6 +14,7 @@
  * unmapped the memory, submissions to the VM fail with -EFAULT until the range is
  * unbound or bound anew.
  */
+#include <linux/bitfield.h>
 #include <linux/error-injection.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -31,11 +32,18 @@
 
 /* --- strategies ----------------------------------------------------------- */
 
+static bool figment_can_preempt(struct figment_device *fdev)
+{
+	return FIELD_GET(FIGMENT_FEATURE_PREEMPT, fdev->info.features) != FIGMENT_PREEMPT_NONE;
+}
+
 /** figment_strategies() - Bit n is set when strategy n can be used now. */
-u64 figment_strategies(void)
+u64 figment_strategies(struct figment_device *fdev)
 {
 	u64 strategies = BIT_ULL(DRM_FIGMENT_STRATEGY_FENCE) | BIT_ULL(DRM_FIGMENT_STRATEGY_PIN);
 
+	if (figment_can_preempt(fdev))
+		strategies |= BIT_ULL(DRM_FIGMENT_STRATEGY_PREEMPT);
 	if (READ_ONCE(figment_allow_unsafe))
 		strategies |= BIT_ULL(DRM_FIGMENT_STRATEGY_UNSAFE);
 	return strategies;
@@ -56,6 +64,8 @@ const struct figment_strategy *figment_strategy_find(struct figment_device *fdev
 	case DRM_FIGMENT_STRATEGY_FENCE:
 		return &figment_strategy_fence;
 	case DRM_FIGMENT_STRATEGY_PREEMPT:
+		return figment_can_preempt(fdev) ? &figment_strategy_preempt :
+						   ERR_PTR(-EOPNOTSUPP);
 	case DRM_FIGMENT_STRATEGY_FAULT:
 		return ERR_PTR(-EOPNOTSUPP);
 	case DRM_FIGMENT_STRATEGY_PIN:
@@ -231,12 +241,13 @@ void figment_userptr_collect(struct figment_vm *vm)
  * figment_userptr_pin() - Make the pages of all that need it present.
  * @vm: the VM, locked
  * @fresh: userptrs of the bind under way; NULL: those of the VM
+ * @tolerant: go on without those whose memory is not what it was
  *
  * What could not be pinned stays collected, for the next job.
  *
  * Return: 0, or a negative errno as &figment_strategy.pin has it.
  */
-int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh)
+int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh, bool tolerant)
 {
 	struct figment_userptr *userptr, *next;
 	int ret;
@@ -259,11 +270,12 @@ int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh)
 			continue;
 		}
 		ret = vm->strategy->pin(userptr);
-		if (ret) {
+		if (ret)
 			drm_dbg_driver(&vm->fdev->drm, "userptr at 0x%lx is lost: %pe\n",
 				       userptr->start, ERR_PTR(ret));
+		userptr->lost = ret == -EFAULT || ret == -EOPNOTSUPP;
+		if (ret && !(tolerant && userptr->lost))
 			return ret;
-		}
 	}
 	return 0;
 }
@@ -292,7 +304,7 @@ bool figment_userptr_recheck(struct figment_vm *vm, struct list_head *fresh)
 	if (!list_empty(&vm->stale))
 		return false;
 	list_for_each_entry(userptr, &vm->repin, repin_link)
-		if (!vm->strategy->valid(userptr))
+		if (!userptr->lost && !vm->strategy->valid(userptr))
 			return false;
 	return true;
 }
@@ -353,6 +365,9 @@ void figment_userptr_commit(struct figment_vm *vm, struct list_head *fresh)
 		return;
 	guard(mutex)(&vm->pt.lock);
 	list_for_each_entry_safe(userptr, next, &vm->repin, repin_link) {
+		/* Without pages; maybe the next job finds some. */
+		if (userptr->lost)
+			continue;
 		list_for_each_entry(vma, &userptr->vmas, link)
 			figment_userptr_walk(vma, NULL);
 		list_del_init(&userptr->repin_link);

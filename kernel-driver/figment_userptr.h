@@ -16,6 +16,7 @@
 struct figment_bind_op;
 struct figment_device;
 struct figment_pt_stock;
+struct figment_queue;
 struct figment_userptr;
 struct figment_vm;
 struct figment_vma;
@@ -25,6 +26,24 @@ struct mm_struct;
 struct figment_strategy {
 	/** @name: For the log. */
 	const char *name;
+	/** @long_running: Jobs have no DMA fences and no time limit. */
+	bool long_running;
+	/** @vm_init: A VM begins; under no lock, or NULL. */
+	void (*vm_init)(struct figment_vm *vm);
+	/** @vm_fini: The VM has no queue any more, and no bind; sleeps. Or NULL. */
+	void (*vm_fini)(struct figment_vm *vm);
+	/** @add_queue: A queue of the VM is there, not running yet. Or NULL: it may run. */
+	void (*add_queue)(struct figment_queue *queue);
+	/** @remove_queue: It is dead. With @add_queue, and maybe without it before. */
+	void (*remove_queue)(struct figment_queue *queue);
+	/** @prepare_run: Allocate what @run needs. Under &figment_vm.lock. 0 or -ENOMEM. Or NULL. */
+	int (*prepare_run)(struct figment_vm *vm);
+	/**
+	 * @run: The VM is fit for its jobs: let its queues run. In the signalling
+	 * path, between figment_vm_begin_job() and figment_vm_end_job(). With
+	 * @prepare_run.
+	 */
+	void (*run)(struct figment_vm *vm);
 	/**
 	 * @init: Begin to watch memory of current->mm. Sleeps. Returns 0 or a
 	 * negative errno, and has then undone everything.
@@ -73,6 +92,9 @@ struct figment_userptr {
 	 */
 	bool armed;
 
+	/** @lost: The memory was not what it was, at the last @pin; under &figment_vm.lock. */
+	bool lost;
+
 	/** @stale_link: In &figment_vm.stale. */
 	struct list_head stale_link;
 	/** @repin_link: In &figment_vm.repin. */
@@ -100,10 +122,11 @@ struct figment_userptr {
 };
 
 extern const struct figment_strategy figment_strategy_fence;
+extern const struct figment_strategy figment_strategy_preempt;
 extern const struct figment_strategy figment_strategy_pin;
 extern const struct figment_strategy figment_strategy_unsafe;
 
-u64 figment_strategies(void);
+u64 figment_strategies(struct figment_device *fdev);
 const struct figment_strategy *figment_strategy_find(struct figment_device *fdev, u32 strategy);
 
 struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start, u64 size,
@@ -112,7 +135,7 @@ void figment_userptr_put(struct figment_userptr *userptr);
 int figment_userptr_check_memory(struct figment_userptr *userptr, struct mm_struct *mm);
 
 void figment_userptr_collect(struct figment_vm *vm);
-int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh);
+int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh, bool tolerant);
 bool figment_userptr_recheck(struct figment_vm *vm, struct list_head *fresh);
 void figment_userptr_commit(struct figment_vm *vm, struct list_head *fresh);
 

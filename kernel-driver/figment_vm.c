@@ -17,6 +17,7 @@
  *	        figment_pt_space.lock		mutex
  *	          drm_gem_object.gpuva.lock	mutex
  *	          figment_device.tlb.lock	spinlock
+ *	        figment_vm.preempt.lock		mutex
  *	        figment_queue.hw_lock		mutex
  *	          figment_device.queues.lock	mutex
  *	          figment_pt_space.lock		to unmap the ring of a dead queue
@@ -195,24 +196,8 @@ static int figment_vm_lock_resv(struct figment_vm *vm)
 	return ret;
 }
 
-/**
- * figment_vm_begin_job() - Make a VM fit for a job, and hold it so.
- * @vm: the VM, locked
- * @fresh: for a bind: the userptrs that it brings in, by @fresh_link, maybe none;
- *	for a job of a queue: NULL, it needs all userptrs of the VM
- * @idx: for figment_vm_end_job()
- *
- * On success the userptrs have their pages, the page tables say so (those of
- * @fresh will, when the bind is executed), and no notifier can run before
- * figment_vm_end_job(). Until then the job is armed and its fence added, and
- * nothing is allocated.
- *
- * This is where userptr is told in four verbs.
- *
- * Return: 0; -ENODEV; -ENOENT: the VM is closed; -ERESTARTSYS: a signal came;
- * -EFAULT, -EOPNOTSUPP: the memory of a userptr is not what it was; -ENOMEM.
- */
-int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *idx)
+static int figment_vm_begin(struct figment_vm *vm, struct list_head *fresh, bool tolerant,
+			    int *idx)
 {
 	int ret;
 
@@ -232,7 +217,7 @@ int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *id
 
 		if (!fresh)
 			figment_userptr_collect(vm);
-		ret = figment_userptr_pin(vm, fresh);
+		ret = figment_userptr_pin(vm, fresh, tolerant);
 		if (ret)
 			return ret;
 
@@ -259,7 +244,43 @@ int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *id
 	figment_userptr_commit(vm, fresh);
 	return 0;
 }
+/**
+ * figment_vm_begin_job() - Make a VM fit for a job, and hold it so.
+ * @vm: the VM, locked
+ * @fresh: for a bind: the userptrs that it brings in, by @fresh_link, maybe none;
+ *	for a job of a queue: NULL, it needs all userptrs of the VM
+ * @idx: for figment_vm_end_job()
+ *
+ * On success the userptrs have their pages, the page tables say so (those of
+ * @fresh will, when the bind is executed), and no notifier can run before
+ * figment_vm_end_job(). Until then the job is armed and its fence added, and
+ * nothing is allocated.
+ *
+ * This is where userptr is told in four verbs.
+ *
+ * Return: 0; -ENODEV; -ENOENT: the VM is closed; -ERESTARTSYS: a signal came;
+ * -EFAULT, -EOPNOTSUPP: the memory of a userptr is not what it was; -ENOMEM.
+ */
+int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *idx)
+{
+	return figment_vm_begin(vm, fresh, false, idx);
+}
 ALLOW_ERROR_INJECTION(figment_vm_begin_job, ERRNO);
+
+/**
+ * figment_vm_begin_resume() - Make a VM fit for its jobs to go on.
+ * @vm: the VM, locked
+ * @idx: for figment_vm_end_job()
+ *
+ * As figment_vm_begin_job() for a job of a queue. But memory that is not what it
+ * was keeps nobody back: it stays unmapped, and the job that touches it learns so.
+ *
+ * Return: 0, or as there.
+ */
+int figment_vm_begin_resume(struct figment_vm *vm, int *idx)
+{
+	return figment_vm_begin(vm, NULL, true, idx);
+}
 
 /**
  * figment_vm_add_fence() - Show the fence of a job to the notifiers.
@@ -329,6 +350,8 @@ static void figment_vm_free_work(struct work_struct *work)
 	drm_sched_entity_fini(&vm->bind.entity);
 	drm_sched_fini(&vm->bind.sched);
 	dma_fence_put(vm->bind.last);
+	if (vm->strategy->vm_fini)
+		vm->strategy->vm_fini(vm);
 
 	figment_pt_fini(&vm->pt);
 	figment_vm_unmap_all(vm);
@@ -524,6 +547,8 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 		       &figment_vm_ops);
 	/* The VM holds it from now on. */
 	drm_gem_object_put(resv);
+	if (ops->vm_init)
+		ops->vm_init(vm);
 
 	scoped_guard(mutex, &fdev->vms.lock)
 		list_add_tail(&vm->device_link, &fdev->vms.list);

@@ -16,6 +16,7 @@
 
 struct drm_file;
 struct figment_device;
+struct figment_preempt_fence;
 struct figment_queue;
 struct figment_strategy;
 struct figment_userptr;
@@ -72,6 +73,24 @@ struct figment_vm {
 		struct dma_fence *last;
 	} bind;
 
+	/** @preempt: Of the preempt strategy, see there. */
+	struct {
+		/** @preempt.lock: Guards what follows; below the notifier lock, nothing is allocated. */
+		struct mutex lock;
+		/** @preempt.queues: Queues of the VM, by &figment_queue.suspend_link. */
+		struct list_head queues;
+		/** @preempt.fence: Not signalled while the queues may run; NULL: they are suspended. */
+		struct dma_fence *fence;
+		/** @preempt.spare: For the next one; under &figment_vm.lock. */
+		struct figment_preempt_fence *spare;
+		u64 context;
+		u64 seqno;
+		/** @preempt.suspend: On the preemption workqueue. */
+		struct work_struct suspend;
+		/** @preempt.resume: On the fault workqueue. */
+		struct delayed_work resume;
+	} preempt;
+
 	/** @free_work: Tears down when @refs is zero. */
 	struct work_struct free_work;
 	/** @device_link: In &figment_device.vms. */
@@ -94,6 +113,7 @@ int figment_vm_publish_queue(struct figment_vm *vm, struct xarray *queues, u32 *
 			     struct figment_queue *queue);
 
 int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *idx);
+int figment_vm_begin_resume(struct figment_vm *vm, int *idx);
 void figment_vm_add_fence(struct figment_vm *vm, struct dma_fence *fence);
 void figment_vm_end_job(struct figment_vm *vm, int idx);
 void figment_vm_assert_notifier(struct figment_vm *vm);

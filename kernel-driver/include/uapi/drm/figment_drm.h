@@ -59,9 +59,17 @@ enum drm_figment_query {
 enum drm_figment_strategy {
 	/** @DRM_FIGMENT_STRATEGY_FENCE: The notifier waits for the jobs of the VM. */
 	DRM_FIGMENT_STRATEGY_FENCE = 0,
-	/** @DRM_FIGMENT_STRATEGY_PREEMPT: The queues of the VM leave the hardware. */
+	/**
+	 * @DRM_FIGMENT_STRATEGY_PREEMPT: The queues of the VM leave the hardware,
+	 * and come back with the new pages. Long-running, since 1.2; needs a device
+	 * that can preempt.
+	 */
 	DRM_FIGMENT_STRATEGY_PREEMPT = 1,
-	/** @DRM_FIGMENT_STRATEGY_FAULT: Device page tables are cleared; recoverable faults. */
+	/**
+	 * @DRM_FIGMENT_STRATEGY_FAULT: Device page tables are cleared, and the device
+	 * asks for the pages when it needs them. Long-running, since 1.2; needs a
+	 * device with recoverable faults.
+	 */
 	DRM_FIGMENT_STRATEGY_FAULT = 2,
 	/**
 	 * @DRM_FIGMENT_STRATEGY_PIN: Pages are pinned long term, when they are
@@ -156,6 +164,14 @@ struct drm_figment_sync {
 
 /* --- address spaces ------------------------------------------------------- */
 
+/*
+ * Long-running VMs, those with the strategies PREEMPT and FAULT, since 1.2. Their
+ * jobs may run for ever, and may meet page faults, so nothing in the kernel may
+ * wait for one: they have no DMA fences. What says that a job has come somewhere
+ * is a word in memory, a user fence, which the job writes; WAIT_USER_FENCE waits
+ * for it. Such a job has no time limit; destroying its queue ends it.
+ */
+
 /** struct drm_figment_vm_create - DRM_IOCTL_FIGMENT_VM_CREATE. */
 struct drm_figment_vm_create {
 	/** @flags: Zero. */
@@ -194,7 +210,9 @@ enum drm_figment_bind_kind {
 	 *
 	 * The memory stays that of the process that has bound it, whoever submits.
 	 * When it is not what it was any more, SUBMIT gives these errors, until
-	 * the range is unbound, bound anew, or mapped again.
+	 * the range is unbound, bound anew, or mapped again. With the strategy FAULT
+	 * SUBMIT does not look at it; a job that touches it ends with -EFAULT.
+	 * With PREEMPT both are so.
 	 */
 	DRM_FIGMENT_BIND_MAP_USERPTR = 2,
 };
@@ -297,6 +315,10 @@ struct drm_figment_queue_query {
  *
  * -EFAULT and -EOPNOTSUPP from the call: see DRM_FIGMENT_BIND_MAP_USERPTR. -EINVAL
  * also: a wait for a syncobj, or a point, that nobody has submitted yet.
+ *
+ * In a long-running VM the error of a job is in QUEUE_QUERY only. The call waits
+ * while the queue has too many jobs that have not ended; -ECANCELED: the queue is
+ * destroyed meanwhile.
  */
 struct drm_figment_submit {
 	/** @queue_id: Queue. */
@@ -307,7 +329,7 @@ struct drm_figment_submit {
 	__u64 address;
 	/** @size: Bytes of packets, multiple of 8; zero: an empty job. */
 	__u64 size;
-	/** @syncs: struct drm_figment_sync. */
+	/** @syncs: struct drm_figment_sync. -EOPNOTSUPP: the VM is long-running. */
 	struct drm_figment_array syncs;
 };
 
@@ -332,6 +354,10 @@ enum drm_figment_compare {
  *
  * -ETIME: the deadline has passed, and it does not hold. The word is looked at
  * once in any case, so a deadline in the past asks without waiting.
+ *
+ * With @queue_id the wait also ends when a job of that queue goes wrong, and so
+ * may never write the word. -ECANCELED: it does not hold, and the number of errors
+ * of the queue is not @errors, or the queue is destroyed.
  */
 struct drm_figment_wait_user_fence {
 	/** @address: User pointer, multiple of 8. */
@@ -346,6 +372,12 @@ struct drm_figment_wait_user_fence {
 	__u32 flags;
 	/** @deadline_ns: Time of CLOCK_MONOTONIC, in ns. */
 	__s64 deadline_ns;
+	/** @queue_id: Queue whose errors end the wait, or zero; since 1.2. */
+	__u32 queue_id;
+	/** @pad: Zero. */
+	__u32 pad;
+	/** @errors: What QUEUE_QUERY told of it before the job was submitted; else zero. */
+	__u64 errors;
 };
 
 #define DRM_IOCTL_FIGMENT_DEV_QUERY \
