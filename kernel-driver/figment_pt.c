@@ -4,18 +4,23 @@
  *
  * A slot of a table is either free, or it belongs to a mapping. A slot of a
  * mapping may be without a valid entry for a while, when an mmu notifier has
- * cleared it; the table stays, so that putting the entry back allocates
- * nothing. "used" counts the slots that belong to mappings (or to tables
- * below), and a table of which none is used any more is unlinked, retired, and
- * freed after the walk cache has been flushed.
+ * cleared it, or nobody has asked for the page; the table stays, so that putting
+ * an entry there allocates nothing. "used" counts the slots that belong to
+ * mappings (or to tables below), and a table of which none is used any more is
+ * unlinked, retired, and freed after the walk cache has been flushed.
  *
- *	map	free slots become valid entries		takes tables from a stock
+ *	map	free slots become entries		takes tables from a stock
  *	unmap	slots become free			retires tables
  *	zap	valid entries become invalid		userptr only
- *	rewrite	invalid entries become valid		userptr only
+ *	rewrite	entries become valid, or others		userptr only
  *
- * User pages come and go in 4 KiB: userptr mappings have no 2 MiB leaves. The
- * device does not cache invalid entries, so map and rewrite flush nothing.
+ * The device does not cache invalid entries, so making them valid flushes nothing.
+ *
+ * A leaf of 2 MiB has no table below. Of a userptr it has: the "shadow", a table
+ * of level 0 that says the same in 4 KiB, and that takes its place when a part of
+ * the pages is lost. Both say the same at any time, so changing from one to the
+ * other flushes nothing, and the device may still be using the shadow from its
+ * walk cache.
  */
 #include <linux/dma-mapping.h>
 #include <linux/error-injection.h>
@@ -223,6 +228,28 @@ static void figment_pt_flush_add(struct figment_pt_flush *flush, u64 first, u64 
 }
 
 /**
+ * figment_pt_flush_begin() - Invalidate, and do not wait.
+ * @space: the address space
+ * @flush: what
+ *
+ * Return: sequence number for figment_tlb_wait(); 0: there is nothing to wait for.
+ */
+u64 figment_pt_flush_begin(struct figment_pt_space *space, struct figment_pt_flush *flush)
+{
+	u64 first = flush->first, last = flush->last;
+
+	if (first > last)
+		return 0;
+	flush->first = U64_MAX;
+	flush->last = 0;
+
+	if (list_empty(&flush->retired))
+		return figment_tlb_issue_range(space->fdev, space->asid, first, last);
+	/* Forget every cached step of a walk, not only last ones. */
+	return figment_tlb_issue_asid(space->fdev, space->asid);
+}
+
+/**
  * figment_pt_flush() - Invalidate, and wait for the acknowledgment.
  * @space: the address space
  * @flush: what; its retired tables may be freed on return
@@ -231,20 +258,10 @@ static void figment_pt_flush_add(struct figment_pt_flush *flush, u64 first, u64 
  */
 void figment_pt_flush(struct figment_pt_space *space, struct figment_pt_flush *flush)
 {
-	u64 seq;
+	u64 seq = figment_pt_flush_begin(space, flush);
 
-	if (flush->first > flush->last)
-		return;
-
-	if (list_empty(&flush->retired))
-		seq = figment_tlb_issue_range(space->fdev, space->asid, flush->first, flush->last);
-	else
-		/* Forget every cached step of a walk, not only last ones. */
-		seq = figment_tlb_issue_asid(space->fdev, space->asid);
-	figment_tlb_wait(space->fdev, seq);
-
-	flush->first = U64_MAX;
-	flush->last = 0;
+	if (seq)
+		figment_tlb_wait(space->fdev, seq);
 }
 
 /* --- walking -------------------------------------------------------------- */
@@ -297,6 +314,35 @@ static bool figment_pt_is_huge(u64 address, u64 end)
 	return IS_ALIGNED(address, FIGMENT_HUGE_BYTES) && end - address >= FIGMENT_HUGE_BYTES;
 }
 
+/* True when the table that belongs into a slot is the shadow of a leaf. */
+static bool figment_pt_is_shadow(struct figment_pt *inner, unsigned int index)
+{
+	return inner->child[index] && (le64_to_cpu(inner->entries[index]) & FIGMENT_PTE_LEAF);
+}
+
+/* Entries from @i0 on: @n of them, or a leaf of 2 MiB with them as its shadow. */
+static void figment_pt_write(struct figment_pt *inner, unsigned int i1, unsigned int i0,
+			     unsigned int n, u64 pte)
+{
+	struct figment_pt *leaf = inner->child[i1];
+	u64 address = pte & FIGMENT_PTE_ADDRESS;
+	bool huge = pte && n == FIGMENT_PT_ENTRIES && IS_ALIGNED(address, FIGMENT_HUGE_BYTES);
+	u64 first = pte;
+
+	if (!huge && figment_pt_is_shadow(inner, i1))
+		figment_pt_set(inner, i1, leaf->bus | FIGMENT_PTE_VALID);
+	for (; n; n--, i0++) {
+		figment_pt_set(leaf, i0, pte);
+		if (pte)
+			pte += FIGMENT_PAGE_BYTES;
+	}
+	if (huge) {
+		/* The device must not see the leaf before its shadow. */
+		dma_wmb();
+		figment_pt_set(inner, i1, first);
+	}
+}
+
 /**
  * figment_pt_map() - Map free slots.
  * @space: the address space
@@ -304,8 +350,8 @@ static bool figment_pt_is_huge(u64 address, u64 end)
  * @address: first address
  * @size: bytes, whole pages
  * @pte: entry of the first page, with FIGMENT_PTE_LEAF; the following ones
- *	continue its address
- * @huge: use 2 MiB leaves where address and memory are aligned
+ *	continue its address. 0: the slots stay without an entry
+ * @huge: use 2 MiB leaves without a shadow, where address and memory are aligned
  */
 void figment_pt_map(struct figment_pt_space *space, struct figment_pt_stock *stock,
 		    u64 address, u64 size, u64 pte, bool huge)
@@ -345,9 +391,10 @@ void figment_pt_map(struct figment_pt_space *space, struct figment_pt_stock *sto
 		}
 
 		leaf->used += n;
+		figment_pt_write(inner, i1, i0, n, pte);
 		address += n * FIGMENT_PAGE_BYTES;
-		for (; n; n--, i0++, pte += FIGMENT_PAGE_BYTES)
-			figment_pt_set(leaf, i0, pte);
+		if (pte)
+			pte += n * FIGMENT_PAGE_BYTES;
 	}
 }
 
@@ -443,28 +490,38 @@ void figment_pt_unmap(struct figment_pt_space *space, struct figment_pt_stock *s
 				return;
 			leaf = inner->child[i1];
 			leaf->used -= n;
-			for (; n; n--, i0++)
-				figment_pt_set(leaf, i0, 0);
+			figment_pt_write(inner, i1, i0, n, 0);
 		}
 		figment_pt_prune(space, flush, here);
 	}
 }
 
-static struct figment_pt *figment_pt_find_leaf(struct figment_pt_space *space, u64 address)
+/* Note those of @n entries that the device may know; returns whether there are any. */
+static bool figment_pt_flush_valid(struct figment_pt *leaf, struct figment_pt_flush *flush,
+				   u64 address, unsigned int n)
 {
-	struct figment_pt *inner = figment_pt_find_inner(space, address);
+	unsigned int i0 = figment_pt_index(address, 0);
+	bool any = false;
 
-	return inner ? inner->child[figment_pt_index(address, 1)] : NULL;
+	for (; n; n--, i0++, address += FIGMENT_PAGE_BYTES) {
+		if (!leaf->entries[i0])
+			continue;
+		figment_pt_flush_add(flush, address, address + FIGMENT_PAGE_BYTES - 1);
+		any = true;
+	}
+	return any;
 }
 
 /**
- * figment_pt_rewrite() - Make slots of a userptr mapping valid.
+ * figment_pt_rewrite() - Write entries into slots of a userptr mapping.
  * @space: the address space
+ * @flush: collects what to invalidate: where there was another entry
  * @address: first address
  * @size: bytes, whole pages
  * @pte: entry of the first page; the following ones continue its address
  */
-void figment_pt_rewrite(struct figment_pt_space *space, u64 address, u64 size, u64 pte)
+void figment_pt_rewrite(struct figment_pt_space *space, struct figment_pt_flush *flush,
+			u64 address, u64 size, u64 pte)
 {
 	u64 end = address + size;
 
@@ -473,22 +530,24 @@ void figment_pt_rewrite(struct figment_pt_space *space, u64 address, u64 size, u
 		return;
 
 	while (address < end) {
-		struct figment_pt *leaf = figment_pt_find_leaf(space, address);
+		struct figment_pt *inner = figment_pt_find_inner(space, address);
+		unsigned int i1 = figment_pt_index(address, 1);
 		unsigned int i0 = figment_pt_index(address, 0);
 		unsigned int n = figment_pt_run(address, end);
 
-		if (drm_WARN_ON_ONCE(&space->fdev->drm, !leaf))
+		if (drm_WARN_ON_ONCE(&space->fdev->drm, !inner || !inner->child[i1]))
 			return;
+		figment_pt_flush_valid(inner->child[i1], flush, address, n);
+		figment_pt_write(inner, i1, i0, n, pte);
+		pte += n * FIGMENT_PAGE_BYTES;
 		address += n * FIGMENT_PAGE_BYTES;
-		for (; n; n--, i0++, pte += FIGMENT_PAGE_BYTES)
-			figment_pt_set(leaf, i0, pte);
 	}
 }
 
 /**
- * figment_pt_zap() - Make slots of a userptr mapping invalid; they stay in use.
+ * figment_pt_zap() - Make slots of a userptr mapping invalid.
  * @space: the address space
- * @flush: collects what to invalidate
+ * @flush: collects what to invalidate: where there were entries
  * @address: first address
  * @size: bytes, whole pages
  */
@@ -501,17 +560,17 @@ void figment_pt_zap(struct figment_pt_space *space, struct figment_pt_flush *flu
 	if (!space->root)
 		return;
 
-	figment_pt_flush_add(flush, address, end - 1);
 	while (address < end) {
-		struct figment_pt *leaf = figment_pt_find_leaf(space, address);
+		struct figment_pt *inner = figment_pt_find_inner(space, address);
+		unsigned int i1 = figment_pt_index(address, 1);
 		unsigned int i0 = figment_pt_index(address, 0);
 		unsigned int n = figment_pt_run(address, end);
 
-		if (drm_WARN_ON_ONCE(&space->fdev->drm, !leaf))
+		if (drm_WARN_ON_ONCE(&space->fdev->drm, !inner || !inner->child[i1]))
 			return;
+		if (figment_pt_flush_valid(inner->child[i1], flush, address, n))
+			figment_pt_write(inner, i1, i0, n, 0);
 		address += n * FIGMENT_PAGE_BYTES;
-		for (; n; n--, i0++)
-			figment_pt_set(leaf, i0, 0);
 	}
 }
 

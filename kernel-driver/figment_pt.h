@@ -52,13 +52,15 @@ void figment_pt_free_tables(struct figment_pt_space *space, struct list_head *ta
 void figment_pt_stock_free(struct figment_pt_space *space, struct figment_pt_stock *stock);
 
 void figment_pt_flush_init(struct figment_pt_flush *flush);
+u64 figment_pt_flush_begin(struct figment_pt_space *space, struct figment_pt_flush *flush);
 void figment_pt_flush(struct figment_pt_space *space, struct figment_pt_flush *flush);
 
 void figment_pt_map(struct figment_pt_space *space, struct figment_pt_stock *stock,
 		    u64 address, u64 size, u64 pte, bool huge);
 void figment_pt_unmap(struct figment_pt_space *space, struct figment_pt_stock *stock,
 		      struct figment_pt_flush *flush, u64 address, u64 size);
-void figment_pt_rewrite(struct figment_pt_space *space, u64 address, u64 size, u64 pte);
+void figment_pt_rewrite(struct figment_pt_space *space, struct figment_pt_flush *flush,
+			u64 address, u64 size, u64 pte);
 void figment_pt_zap(struct figment_pt_space *space, struct figment_pt_flush *flush,
 		    u64 address, u64 size);
 

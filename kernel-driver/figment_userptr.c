@@ -310,7 +310,8 @@ bool figment_userptr_recheck(struct figment_vm *vm, struct list_head *fresh)
 }
 
 /* Write the entries of a mapping: new ones with a stock, else lost ones again. */
-static void figment_userptr_walk(struct figment_vma *vma, struct figment_pt_stock *stock)
+static void figment_userptr_walk(struct figment_vma *vma, struct figment_pt_stock *stock,
+				 struct figment_pt_flush *flush)
 {
 	struct figment_userptr *userptr = vma->userptr;
 	struct figment_pt_space *pt = &userptr->vm->pt;
@@ -333,7 +334,7 @@ static void figment_userptr_walk(struct figment_vma *vma, struct figment_pt_stoc
 			if (stock)
 				figment_pt_map(pt, stock, va, to - from, pte, false);
 			else
-				figment_pt_rewrite(pt, va, to - from, pte);
+				figment_pt_rewrite(pt, flush, va, to - from, pte);
 		}
 		at += bytes;
 	}
@@ -348,6 +349,7 @@ static void figment_userptr_walk(struct figment_vma *vma, struct figment_pt_stoc
 void figment_userptr_commit(struct figment_vm *vm, struct list_head *fresh)
 {
 	struct figment_userptr *userptr, *next;
+	struct figment_pt_flush flush;
 	struct figment_vma *vma;
 
 	lockdep_assert_held_read(&vm->svm.notifier_lock);
@@ -363,15 +365,17 @@ void figment_userptr_commit(struct figment_vm *vm, struct list_head *fresh)
 
 	if (list_empty(&vm->repin))
 		return;
+	figment_pt_flush_init(&flush);
 	guard(mutex)(&vm->pt.lock);
 	list_for_each_entry_safe(userptr, next, &vm->repin, repin_link) {
 		/* Without pages; maybe the next job finds some. */
 		if (userptr->lost)
 			continue;
 		list_for_each_entry(vma, &userptr->vmas, link)
-			figment_userptr_walk(vma, NULL);
+			figment_userptr_walk(vma, NULL, &flush);
 		list_del_init(&userptr->repin_link);
 	}
+	figment_pt_flush(&vm->pt, &flush);
 }
 
 /**
@@ -384,5 +388,5 @@ void figment_userptr_commit(struct figment_vm *vm, struct list_head *fresh)
  */
 void figment_userptr_map(struct figment_vma *vma, struct figment_pt_stock *stock)
 {
-	figment_userptr_walk(vma, stock);
+	figment_userptr_walk(vma, stock, NULL);
 }
