@@ -24,6 +24,7 @@
 
 #include "figment_device.h"
 #include "figment_event.h"
+#include "figment_fault.h"
 #include "figment_queue.h"
 #include "figment_tlb.h"
 #include "figment_user_fence.h"
@@ -50,6 +51,7 @@ static void figment_event_dispatch(struct figment_device *fdev, const struct fig
 		if (!(detail & FIGMENT_EVENT_FENCE_PRIVILEGED))
 			return;
 		break;
+	case FIGMENT_EVENT_FAULT:
 	case FIGMENT_EVENT_QUEUE_ERROR:
 		break;
 	case FIGMENT_EVENT_PREEMPTED:
@@ -70,6 +72,8 @@ static void figment_event_dispatch(struct figment_device *fdev, const struct fig
 
 	if (type == FIGMENT_EVENT_FENCE)
 		figment_queue_retire(queue);
+	else if (type == FIGMENT_EVENT_FAULT)
+		figment_fault_report(queue, le64_to_cpu(event->value), detail);
 	else
 		figment_queue_stopped(queue);
 }

@@ -587,10 +587,12 @@ void figment_pt_init_lock(struct figment_pt_space *space)
  * @space: zeroed
  * @fdev: the device; the caller is inside drm_dev_enter()
  * @asid: address space number, not in use
+ * @root_flags: FIGMENT_ROOT_FAULTS or 0
  *
  * Return: 0 or -ENOMEM.
  */
-int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev, u32 asid)
+int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev, u32 asid,
+		    u64 root_flags)
 {
 	space->fdev = fdev;
 	space->asid = asid;
@@ -600,7 +602,8 @@ int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev,
 
 	figment_pt_init_lock(space);
 	/* writeq() orders this after the zeros of the table for the device. */
-	figment_write64(fdev, FIGMENT_REG_ASID_ROOT(asid), space->root->bus | FIGMENT_ROOT_VALID);
+	figment_write64(fdev, FIGMENT_REG_ASID_ROOT(asid),
+			space->root->bus | FIGMENT_ROOT_VALID | root_flags);
 	return 0;
 }
 ALLOW_ERROR_INJECTION(figment_pt_init, ERRNO);

@@ -41,7 +41,8 @@ struct figment_pt_space {
 };
 
 void figment_pt_init_lock(struct figment_pt_space *space);
-int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev, u32 asid);
+int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev, u32 asid,
+		    u64 root_flags);
 void figment_pt_fini(struct figment_pt_space *space);
 
 void figment_pt_stock_init(struct figment_pt_stock *stock);

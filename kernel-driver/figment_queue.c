@@ -38,6 +38,7 @@
 
 #include "figment_device.h"
 #include "figment_drv.h"
+#include "figment_fault.h"
 #include "figment_job.h"
 #include "figment_queue.h"
 #include "figment_user_fence.h"
@@ -278,6 +279,7 @@ static int figment_code_to_errno(u32 code)
 		return -EINVAL;
 	case FIGMENT_CODE_UNMAPPED:
 	case FIGMENT_CODE_PERMISSION:
+	case FIGMENT_CODE_KILLED:
 		return -EFAULT;
 	default:
 		return -EIO;
@@ -606,6 +608,44 @@ void figment_queue_resume(struct figment_queue *queue)
 	drm_dev_exit(idx);
 }
 
+/* --- long-running: faults --------------------------------------------------- */
+
+/** figment_queue_set_fault() - The device waits for a page. Hard irq. */
+void figment_queue_set_fault(struct figment_queue *queue, u64 address, bool write)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	queue->fault.address = address;
+	queue->fault.write = write;
+}
+
+/** figment_queue_get_fault() - What it waits for. */
+void figment_queue_get_fault(struct figment_queue *queue, u64 *address, bool *write)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	*address = queue->fault.address;
+	*write = queue->fault.write;
+}
+
+/**
+ * figment_queue_answer_fault() - Let the device try again, or give up.
+ * @queue: the queue; nothing happens if it does not wait any more
+ * @kill: the job ends with -EFAULT
+ */
+void figment_queue_answer_fault(struct figment_queue *queue, bool kill)
+{
+	struct figment_device *fdev = queue->fdev;
+	int idx;
+
+	guard(mutex)(&queue->hw_lock);
+	if (queue->dead || !drm_dev_enter(&fdev->drm, &idx))
+		return;
+	if (!figment_device_wedged(fdev) &&
+	    figment_queue_read32(queue, FIGMENT_QUEUE_STATE) == FIGMENT_QUEUE_FAULTED)
+		figment_queue_command(queue, kill ? FIGMENT_QUEUE_FAULT_KILL :
+						    FIGMENT_QUEUE_FAULT_RETRY);
+	drm_dev_exit(idx);
+}
+
 /* --- life and death ------------------------------------------------------- */
 
 static void figment_queue_unmap_ring(struct figment_queue *queue)
@@ -855,6 +895,7 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 	INIT_LIST_HEAD(&queue->suspend_link);
 	init_waitqueue_head(&queue->space);
 	INIT_WORK(&queue->error_work, figment_queue_error_work);
+	INIT_WORK(&queue->fault.work, figment_fault_work);
 	INIT_WORK(&queue->free_work, figment_queue_free_work);
 	queue->fence_context = dma_fence_context_alloc(1);
 

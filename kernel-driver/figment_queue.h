@@ -107,6 +107,15 @@ struct figment_queue {
 	u32 last_code;
 	u64 last_address;
 
+	/** @fault: With the strategy fault: the one that it waits for. */
+	struct {
+		/** @fault.address: Under @lock, as @fault.write. */
+		u64 address;
+		bool write;
+		/** @fault.work: On the fault workqueue; has a reference of the queue. */
+		struct work_struct work;
+	} fault;
+
 	/** @suspend_link: In &figment_vm.preempt.queues, with that strategy. */
 	struct list_head suspend_link;
 
@@ -140,5 +149,8 @@ bool figment_queue_is_busy(struct figment_queue *queue);
 void figment_queue_suspend_begin(struct figment_queue *queue);
 void figment_queue_suspend_end(struct figment_queue *queue);
 void figment_queue_resume(struct figment_queue *queue);
+void figment_queue_set_fault(struct figment_queue *queue, u64 address, bool write);
+void figment_queue_get_fault(struct figment_queue *queue, u64 *address, bool *write);
+void figment_queue_answer_fault(struct figment_queue *queue, bool kill);
 
 #endif

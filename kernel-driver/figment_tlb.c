@@ -52,7 +52,8 @@ void figment_tlb_acknowledge(struct figment_device *fdev, u64 seq)
 	wake_up_all(&fdev->tlb.wait);
 }
 
-static bool figment_tlb_is_done(struct figment_device *fdev, u64 seq)
+/** figment_tlb_is_done() - Is it acknowledged, or can the device not reach memory any more? */
+bool figment_tlb_is_done(struct figment_device *fdev, u64 seq)
 {
 	return (u64)atomic64_read(&fdev->tlb.done) >= seq || READ_ONCE(fdev->quiet);
 }

@@ -37,11 +37,18 @@ static bool figment_can_preempt(struct figment_device *fdev)
 	return FIELD_GET(FIGMENT_FEATURE_PREEMPT, fdev->info.features) != FIGMENT_PREEMPT_NONE;
 }
 
+static bool figment_can_fault(struct figment_device *fdev)
+{
+	return fdev->info.features & FIGMENT_FEATURE_FAULTS;
+}
+
 /** figment_strategies() - Bit n is set when strategy n can be used now. */
 u64 figment_strategies(struct figment_device *fdev)
 {
 	u64 strategies = BIT_ULL(DRM_FIGMENT_STRATEGY_FENCE) | BIT_ULL(DRM_FIGMENT_STRATEGY_PIN);
 
+	if (figment_can_fault(fdev))
+		strategies |= BIT_ULL(DRM_FIGMENT_STRATEGY_FAULT);
 	if (figment_can_preempt(fdev))
 		strategies |= BIT_ULL(DRM_FIGMENT_STRATEGY_PREEMPT);
 	if (READ_ONCE(figment_allow_unsafe))
@@ -67,7 +74,7 @@ const struct figment_strategy *figment_strategy_find(struct figment_device *fdev
 		return figment_can_preempt(fdev) ? &figment_strategy_preempt :
 						   ERR_PTR(-EOPNOTSUPP);
 	case DRM_FIGMENT_STRATEGY_FAULT:
-		return ERR_PTR(-EOPNOTSUPP);
+		return figment_can_fault(fdev) ? &figment_strategy_fault : ERR_PTR(-EOPNOTSUPP);
 	case DRM_FIGMENT_STRATEGY_PIN:
 		return &figment_strategy_pin;
 	case DRM_FIGMENT_STRATEGY_UNSAFE:
@@ -163,18 +170,21 @@ void figment_userptr_put(struct figment_userptr *userptr)
 
 /**
  * figment_userptr_check_memory() - Is a range of a kind that we can watch?
- * @userptr: the range
  * @mm: its process
+ * @at: CPU address
+ * @size: bytes, whole pages
+ * @write: the device may write
  *
  * Anonymous memory and shmem are. Pages of other files have writeback that
  * expects to be asked before each write, and device memory has no pages.
  *
  * Return: 0; -EFAULT: not mapped, or without the access; -EOPNOTSUPP; -EINTR.
  */
-int figment_userptr_check_memory(struct figment_userptr *userptr, struct mm_struct *mm)
+int figment_userptr_check_memory(struct mm_struct *mm, unsigned long at, unsigned long size,
+				 bool write)
 {
-	unsigned long need = VM_READ | (userptr->read_only ? 0 : VM_WRITE);
-	unsigned long at = userptr->start, end = at + userptr->size;
+	unsigned long need = VM_READ | (write ? VM_WRITE : 0);
+	unsigned long end = at + size;
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 	int ret = 0;
@@ -322,6 +332,12 @@ static void figment_userptr_walk(struct figment_vma *vma, struct figment_pt_stoc
 	u64 at = 0;
 
 	lockdep_assert_held(&pt->lock);
+
+	/* The device asks for pages when it needs them. */
+	if (!addr) {
+		figment_pt_map(pt, stock, vma->base.va.addr, vma->base.va.range, 0, false);
+		return;
+	}
 
 	for (; at < end; addr++) {
 		u64 bytes = PAGE_SIZE << addr->order;

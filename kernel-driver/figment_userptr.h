@@ -7,6 +7,7 @@
 #define FIGMENT_USERPTR_H
 
 #include <linux/atomic.h>
+#include <linux/hmm-dma.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
@@ -28,6 +29,8 @@ struct figment_strategy {
 	const char *name;
 	/** @long_running: Jobs have no DMA fences and no time limit. */
 	bool long_running;
+	/** @root_flags: For ASID_ROOT. */
+	u64 root_flags;
 	/** @vm_init: A VM begins; under no lock, or NULL. */
 	void (*vm_init)(struct figment_vm *vm);
 	/** @vm_fini: The VM has no queue any more, and no bind; sleeps. Or NULL. */
@@ -111,6 +114,22 @@ struct figment_userptr {
 		bool busy;
 	} watch;
 
+	/** @fault: Of the fault strategy. */
+	struct {
+		/**
+		 * @fault.map: Which pages the device has, and how. Under
+		 * &figment_pt_space.lock, with notifier lock (read), or under notifier
+		 * lock (write).
+		 */
+		struct hmm_dma_map map;
+		/** @fault.first: Of the second pass, see @watch.busy: pages. */
+		unsigned long first;
+		/** @fault.count: Of the second pass: pages. */
+		unsigned long count;
+		/** @fault.seq: Of the second pass: invalidation. */
+		u64 seq;
+	} fault;
+
 	/** @held: Of strategies that keep their pages: those; constant after init. */
 	struct page **held;
 
@@ -123,6 +142,7 @@ struct figment_userptr {
 
 extern const struct figment_strategy figment_strategy_fence;
 extern const struct figment_strategy figment_strategy_preempt;
+extern const struct figment_strategy figment_strategy_fault;
 extern const struct figment_strategy figment_strategy_pin;
 extern const struct figment_strategy figment_strategy_unsafe;
 
@@ -132,7 +152,8 @@ const struct figment_strategy *figment_strategy_find(struct figment_device *fdev
 struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start, u64 size,
 					       bool read_only);
 void figment_userptr_put(struct figment_userptr *userptr);
-int figment_userptr_check_memory(struct figment_userptr *userptr, struct mm_struct *mm);
+int figment_userptr_check_memory(struct mm_struct *mm, unsigned long at, unsigned long size,
+				 bool write);
 
 void figment_userptr_collect(struct figment_vm *vm);
 int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh, bool tolerant);

@@ -528,7 +528,7 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 		ret = asid;
 		goto fini_svm;
 	}
-	ret = figment_pt_init(&vm->pt, fdev, asid);
+	ret = figment_pt_init(&vm->pt, fdev, asid, ops->root_flags);
 	if (ret)
 		goto free_asid;
 

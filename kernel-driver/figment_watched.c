@@ -212,7 +212,8 @@ int figment_watched_pin(struct figment_userptr *userptr)
 			return -ERESTARTSYS;
 
 		seq = mmu_interval_read_begin(notifier);
-		ret = figment_userptr_check_memory(userptr, notifier->mm);
+		ret = figment_userptr_check_memory(notifier->mm, userptr->start, userptr->size,
+						   !userptr->read_only);
 		if (ret)
 			return ret;
 

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Strategy "fault": for hardware that can meet a page that is not there. The
+ * notifier waits for nobody: it clears the entries, and when the device has
+ * forgotten them, the pages are free. The job that wants them next stalls, and
+ * asks; figment_fault.c answers.
+ *
+ *	first pass	clear the entries, start the invalidation
+ *	second pass	wait until it is acknowledged, which takes as long as one
+ *			access; unmap the pages for DMA
+ *
+ * Nothing is present when a range is bound, and SUBMIT has nothing to look at.
+ */
+#include <linux/hmm-dma.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+
+#include "figment_device.h"
+#include "figment_hw.h"
+#include "figment_pt.h"
+#include "figment_tlb.h"
+#include "figment_userptr.h"
+#include "figment_vm.h"
+
+/* Clears the entries of @count pages; returns the invalidation, 0: none is needed. */
+static u64 figment_fault_zap(struct figment_userptr *userptr, unsigned long first,
+			     unsigned long count)
+{
+	u64 begin = (u64)first << PAGE_SHIFT, end = begin + ((u64)count << PAGE_SHIFT);
+	struct figment_pt_space *pt = &userptr->vm->pt;
+	struct figment_pt_flush flush;
+	struct figment_vma *vma;
+
+	figment_pt_flush_init(&flush);
+	guard(mutex)(&pt->lock);
+	list_for_each_entry(vma, &userptr->vmas, link) {
+		u64 from = max(begin, vma->base.gem.offset);
+		u64 to = min(end, vma->base.gem.offset + vma->base.va.range);
+
+		if (from < to)
+			figment_pt_zap(pt, &flush, vma->base.va.addr +
+				       (from - vma->base.gem.offset), to - from);
+	}
+	return figment_pt_flush_begin(pt, &flush);
+}
+
+static void figment_fault_unmap_pages(struct figment_userptr *userptr, unsigned long first,
+				      unsigned long count)
+{
+	struct device *dev = userptr->vm->fdev->drm.dev;
+	struct hmm_dma_map *map = &userptr->fault.map;
+	unsigned long page;
+
+	for (page = first; page < first + count; page++) {
+		if (!map->pfn_list[page])
+			continue;
+		hmm_dma_unmap_pfn(dev, map, page);
+		map->pfn_list[page] = 0;
+	}
+}
+
+static bool figment_fault_invalidate_start(struct mmu_interval_notifier *notifier,
+					   const struct mmu_notifier_range *range,
+					   unsigned long seq,
+					   struct mmu_interval_notifier_finish **finish)
+{
+	struct figment_userptr *userptr = container_of(notifier, struct figment_userptr,
+						       watch.notifier);
+	unsigned long start = max(range->start, userptr->start);
+	unsigned long end = min(range->end, userptr->start + userptr->size);
+	unsigned long first = (start - userptr->start) >> PAGE_SHIFT;
+	unsigned long count = (end - start) >> PAGE_SHIFT;
+	struct figment_vm *vm = userptr->vm;
+	u64 tlb;
+
+	/* Before anything is touched: the caller will try again, or go elsewhere. */
+	if (!mmu_notifier_range_blockable(range))
+		return false;
+
+	guard(rwsem_write)(&vm->svm.notifier_lock);
+	mmu_interval_set_seq(notifier, seq);
+
+	tlb = figment_fault_zap(userptr, first, count);
+	if (userptr->watch.busy) {
+		/* What that one has cleared may be ours as well, and is not acknowledged. */
+		figment_tlb_wait(vm->fdev, max(tlb, userptr->fault.seq));
+		figment_fault_unmap_pages(userptr, first, count);
+	} else if (figment_tlb_is_done(vm->fdev, tlb)) {
+		figment_fault_unmap_pages(userptr, first, count);
+	} else {
+		userptr->watch.busy = true;
+		userptr->fault.first = first;
+		userptr->fault.count = count;
+		userptr->fault.seq = tlb;
+		*finish = &userptr->watch.finish;
+	}
+	return true;
+}
+
+static void figment_fault_invalidate_finish(struct mmu_interval_notifier_finish *finish)
+{
+	struct figment_userptr *userptr = container_of(finish, struct figment_userptr,
+						       watch.finish);
+	struct figment_vm *vm = userptr->vm;
+
+	figment_tlb_wait(vm->fdev, userptr->fault.seq);
+
+	guard(rwsem_write)(&vm->svm.notifier_lock);
+	figment_fault_unmap_pages(userptr, userptr->fault.first, userptr->fault.count);
+	userptr->watch.busy = false;
+}
+
+static const struct mmu_interval_notifier_ops figment_fault_notifier_ops = {
+	.invalidate_start = figment_fault_invalidate_start,
+	.invalidate_finish = figment_fault_invalidate_finish,
+};
+
+static int figment_fault_init(struct figment_userptr *userptr)
+{
+	struct device *dev = userptr->vm->fdev->drm.dev;
+	int ret;
+
+	ret = hmm_dma_map_alloc(dev, &userptr->fault.map, userptr->size >> PAGE_SHIFT, PAGE_SIZE);
+	if (ret)
+		return ret;
+	ret = mmu_interval_notifier_insert(&userptr->watch.notifier, current->mm, userptr->start,
+					   userptr->size, &figment_fault_notifier_ops);
+	if (ret)
+		hmm_dma_map_free(dev, &userptr->fault.map);
+	return ret;
+}
+
+static int figment_fault_pin(struct figment_userptr *userptr)
+{
+	return figment_userptr_check_memory(userptr->watch.notifier.mm, userptr->start,
+					    userptr->size, !userptr->read_only);
+}
+
+static bool figment_fault_valid(struct figment_userptr *userptr)
+{
+	return true;
+}
+
+static void figment_fault_unmap_dma(struct figment_userptr *userptr)
+{
+	/* The device is gone, and with the root of the page tables who could map more. */
+	guard(rwsem_write)(&userptr->vm->svm.notifier_lock);
+	figment_fault_unmap_pages(userptr, 0, userptr->size >> PAGE_SHIFT);
+}
+
+static void figment_fault_fini(struct figment_userptr *userptr)
+{
+	mmu_interval_notifier_remove(&userptr->watch.notifier);
+	figment_fault_unmap_pages(userptr, 0, userptr->size >> PAGE_SHIFT);
+	hmm_dma_map_free(userptr->vm->fdev->drm.dev, &userptr->fault.map);
+}
+
+const struct figment_strategy figment_strategy_fault = {
+	.name = "fault",
+	.long_running = true,
+	.root_flags = FIGMENT_ROOT_FAULTS,
+	.init = figment_fault_init,
+	.pin = figment_fault_pin,
+	.valid = figment_fault_valid,
+	.unmap_dma = figment_fault_unmap_dma,
+	.fini = figment_fault_fini,
+};
