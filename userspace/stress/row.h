@@ -25,7 +25,7 @@ struct RowConfig {
   unsigned queues = 2;                      // of each process
   unsigned in_flight = Stamper::kInFlight;  // jobs of each queue
   std::chrono::microseconds job_time{1000};
-  std::uint64_t bytes = 1_MiB;              // of each process
+  std::uint64_t bytes = 1_MiB;  // of each process
   std::chrono::milliseconds time{2000};
   std::uint64_t min_forks = 1;  // of all processes
   std::uint64_t seed = 1;

@@ -171,7 +171,8 @@ void Stamper::loop() {
     }
     for (unsigned queue = 0; wish == Wish::stamp && queue < lanes_.size(); ++queue) {
       const auto& progress = shared_.progress[queue];
-      while (progress.submitted.load() - progress.completed.load() < config_.in_flight) submit(queue);
+      while (progress.submitted.load() - progress.completed.load() < config_.in_flight)
+        submit(queue);
     }
     collect();
   }

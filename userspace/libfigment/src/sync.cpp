@@ -25,9 +25,12 @@ std::uint64_t user_pointer(T* pointer) {
 }
 
 // The uAPI compares as the device does.
-static_assert(FIGMENT_WAIT_EQ == DRM_FIGMENT_COMPARE_EQ && FIGMENT_WAIT_NE == DRM_FIGMENT_COMPARE_NE &&
-              FIGMENT_WAIT_LT == DRM_FIGMENT_COMPARE_LT && FIGMENT_WAIT_LE == DRM_FIGMENT_COMPARE_LE &&
-              FIGMENT_WAIT_GT == DRM_FIGMENT_COMPARE_GT && FIGMENT_WAIT_GE == DRM_FIGMENT_COMPARE_GE);
+static_assert(FIGMENT_WAIT_EQ == DRM_FIGMENT_COMPARE_EQ &&
+              FIGMENT_WAIT_NE == DRM_FIGMENT_COMPARE_NE &&
+              FIGMENT_WAIT_LT == DRM_FIGMENT_COMPARE_LT &&
+              FIGMENT_WAIT_LE == DRM_FIGMENT_COMPARE_LE &&
+              FIGMENT_WAIT_GT == DRM_FIGMENT_COMPARE_GT &&
+              FIGMENT_WAIT_GE == DRM_FIGMENT_COMPARE_GE);
 
 }  // namespace
 

@@ -48,9 +48,10 @@ TEST(Error, names_the_strategy_of_a_vm) {
 }
 
 TEST(Error, tells_what_a_user_fence_waits_for) {
-  EXPECT_EQ(describe(drm_figment_wait_user_fence{
-                .address = 0x1000, .reference = 5, .mask = ~0ull, .compare = DRM_FIGMENT_COMPARE_GE}),
-            "WAIT_USER_FENCE until the word at 0x1000 is >= 0x5");
+  EXPECT_EQ(
+      describe(drm_figment_wait_user_fence{
+          .address = 0x1000, .reference = 5, .mask = ~0ull, .compare = DRM_FIGMENT_COMPARE_GE}),
+      "WAIT_USER_FENCE until the word at 0x1000 is >= 0x5");
   EXPECT_EQ(describe(drm_figment_wait_user_fence{.address = 8, .mask = 0xff, .compare = 9}),
             "WAIT_USER_FENCE until the word at 0x8, masked with 0xff, is ? 0x0");
 }

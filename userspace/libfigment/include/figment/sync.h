@@ -43,8 +43,8 @@ struct UserFence {
   std::uint64_t mask = ~std::uint64_t{0};
 };
 
-/// Until the comparison holds. False: the deadline came first. `fd`: the device whose jobs write it;
-/// a RELEASE with an event is noticed at once, others within 100 ms.
+/// Until the comparison holds. False: the deadline came first. `fd`: the device whose jobs write
+/// it; a RELEASE with an event is noticed at once, others within 100 ms.
 [[nodiscard]] bool wait(int fd, const UserFence& fence, Deadline deadline);
 
 /// What a sync file knows: nothing yet (pending), zero (well), or the errno of the fence.
