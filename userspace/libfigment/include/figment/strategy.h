@@ -25,16 +25,19 @@ enum class Strategy : std::uint32_t {
 struct StrategyInfo {
   Strategy strategy;
   std::string_view name;
-  bool safe;  // data stays right; otherwise it must not
+  bool safe;          // data stays right; otherwise it must not
+  bool long_running;  // jobs have no time limit, and no fences but a UserFence
   std::string_view what;
 };
 
 inline constexpr std::array kStrategies = {
-    StrategyInfo{Strategy::fence, "fence", true, "the notifier waits for the jobs of the VM"},
-    StrategyInfo{Strategy::preempt, "preempt", true, "the queues of the VM leave the hardware"},
-    StrategyInfo{Strategy::fault, "fault", true, "device page faults that can be resumed"},
-    StrategyInfo{Strategy::pin, "pin", true, "pages are pinned long term"},
-    StrategyInfo{Strategy::unsafe, "unsafe", false, "nothing: the negative control"},
+    StrategyInfo{Strategy::fence, "fence", true, false,
+                 "the notifier waits for the jobs of the VM"},
+    StrategyInfo{Strategy::preempt, "preempt", true, true,
+                 "the queues of the VM leave the hardware"},
+    StrategyInfo{Strategy::fault, "fault", true, true, "device page faults that can be resumed"},
+    StrategyInfo{Strategy::pin, "pin", true, false, "pages are pinned long term"},
+    StrategyInfo{Strategy::unsafe, "unsafe", false, false, "nothing: the negative control"},
 };
 
 constexpr const StrategyInfo& info(Strategy strategy) {
