@@ -130,6 +130,14 @@ TEST(CommandList, atomic_without_result_writes_none) {
   EXPECT_EQ(packet.result, 0u);
 }
 
+TEST(CommandList, atomic_adds_when_not_told_otherwise) {
+  CommandList list;
+  list.atomic({.at = GpuVa{0x5000}, .operand = 1});
+  const auto packet = as<figment_packet_atomic>(list);
+  EXPECT_EQ(flags(packet.header), FIGMENT_ATOMIC_ADD | FIGMENT_ATOMIC_64);
+  EXPECT_EQ(packet.operand, 1u);
+}
+
 TEST(CommandList, atomic_with_result_says_where) {
   CommandList list;
   list.atomic({.kind = AtomicKind::cas,
@@ -170,6 +178,13 @@ TEST(CommandList, release_writes_only_when_told_where) {
   packet = as<figment_packet_release>(list);
   EXPECT_EQ(flags(packet.header), FIGMENT_RELEASE_EVENT);
   EXPECT_EQ(packet.address, 0u);
+}
+
+TEST(CommandList, release_of_a_user_fence_writes_and_tells) {
+  CommandList list;
+  list.release({.at = GpuVa{0x8000}, .value = 4, .event = true});
+  EXPECT_EQ(flags(as<figment_packet_release>(list).header),
+            FIGMENT_RELEASE_WRITE | FIGMENT_RELEASE_64 | FIGMENT_RELEASE_EVENT);
 }
 
 TEST(CommandList, timestamp_spin_and_chase_have_their_operands) {
