@@ -104,10 +104,15 @@ std::string describe(const drm_figment_submit& request) {
 
 std::string describe(const drm_figment_wait_user_fence& request) {
   static constexpr std::array kSigns = {"=", "!=", "<", "<=", ">", ">="};
-  return std::format("WAIT_USER_FENCE until the word at {:#x}{} is {} {:#x}", request.address,
-                     ~request.mask ? std::format(", masked with {:#x},", request.mask) : "",
-                     request.compare < kSigns.size() ? kSigns[request.compare] : "?",
-                     request.reference);
+  std::string text = std::format(
+      "WAIT_USER_FENCE until the word at {:#x}{} is {} {:#x}", request.address,
+      ~request.mask ? std::format(", masked with {:#x},", request.mask) : "",
+      request.compare < kSigns.size() ? kSigns[request.compare] : "?", request.reference);
+  if (request.queue_id || request.errors) {
+    text +=
+        std::format(", while queue {} has {}", request.queue_id, plural(request.errors, "error"));
+  }
+  return text;
 }
 
 std::string describe(const drm_gem_close& request) {

@@ -54,17 +54,24 @@ bool wait(int fd, std::span<const SyncPoint> points, Deadline deadline, WaitFor 
   return true;
 }
 
-bool wait(int fd, const UserFence& fence, Deadline deadline) {
+WaitEnd wait(int fd, const UserFence& fence, const QueueErrors& before, Deadline deadline) {
   drm_figment_wait_user_fence request = {};
   request.address = user_pointer(fence.word);
   request.reference = fence.reference;
   request.mask = fence.mask;
   request.compare = static_cast<std::uint32_t>(fence.compare);
   request.deadline_ns = kernel_time(deadline);
+  request.queue_id = before.queue;
+  request.errors = before.errors;
   const int error = ioctl_errno(fd, DRM_IOCTL_FIGMENT_WAIT_USER_FENCE, &request);
-  if (error == ETIME) return false;
+  if (error == ETIME) return WaitEnd::deadline;
+  if (error == ECANCELED && before.queue) return WaitEnd::job_failed;
   if (error) fail(error, describe(request));
-  return true;
+  return WaitEnd::holds;
+}
+
+bool wait(int fd, const UserFence& fence, Deadline deadline) {
+  return wait(fd, fence, QueueErrors{}, deadline) == WaitEnd::holds;
 }
 
 std::optional<int> sync_file_result(const UniqueFd& sync_file) {

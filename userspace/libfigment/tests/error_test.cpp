@@ -56,6 +56,19 @@ TEST(Error, tells_what_a_user_fence_waits_for) {
             "WAIT_USER_FENCE until the word at 0x8, masked with 0xff, is ? 0x0");
 }
 
+TEST(Error, tells_whose_failing_jobs_end_a_wait) {
+  drm_figment_wait_user_fence request = {
+      .address = 8, .mask = ~0ull, .compare = DRM_FIGMENT_COMPARE_EQ, .queue_id = 3, .errors = 1};
+  EXPECT_EQ(describe(request),
+            "WAIT_USER_FENCE until the word at 0x8 is = 0x0, while queue 3 has 1 error");
+  request.errors = 0;
+  EXPECT_THAT(describe(request), HasSubstr("while queue 3 has 0 errors"));
+  // Malformed, and so most in need of words.
+  request.queue_id = 0;
+  request.errors = 2;
+  EXPECT_THAT(describe(request), HasSubstr("while queue 0 has 2 errors"));
+}
+
 TEST(Error, tells_each_operation_of_a_bind) {
   const std::array ops = {
       drm_figment_bind_op{.kind = DRM_FIGMENT_BIND_MAP,

@@ -17,7 +17,8 @@ struct QueueConfig {
   std::uint64_t timeslice_ns = 0;  // 0: what the driver finds best
 };
 
-/// One job: packets at an address of the Vm. No bytes: an empty job.
+/// One job: packets at an address of the Vm. No bytes: an empty job. In a long-running VM it
+/// can neither wait for nor signal anything; what comes last in it is a RELEASE for a UserFence.
 struct Job {
   GpuVa at;
   std::uint64_t bytes = 0;
@@ -42,9 +43,11 @@ class Queue {
   [[nodiscard]] std::uint32_t id() const { return handle_.number(); }
 
   void submit(const Job& job);
-  /// submit(), with a fence of its own for the end of the job.
+  /// submit(), with a fence of its own for the end of the job. Not in a long-running VM.
   [[nodiscard]] Fence run(Job job);
   [[nodiscard]] QueueState query() const;
+  /// For wait(): to be asked before the jobs are submitted whose user fence is waited for.
+  [[nodiscard]] QueueErrors errors() const { return {.queue = id(), .errors = query().errors}; }
 
  private:
   explicit Queue(Handle<queue_destroy> handle) : handle_(std::move(handle)) {}

@@ -47,6 +47,24 @@ struct UserFence {
 /// it; a RELEASE with an event is noticed at once, others within 100 ms.
 [[nodiscard]] bool wait(int fd, const UserFence& fence, Deadline deadline);
 
+/// How many jobs of a queue had failed when somebody looked: Queue::errors().
+struct QueueErrors {
+  std::uint32_t queue = 0;
+  std::uint64_t errors = 0;
+};
+
+/// How a wait for a user fence ended.
+enum class WaitEnd {
+  holds,       // the comparison
+  deadline,    // came first
+  job_failed,  // of the queue, and the comparison does not hold; or the queue is destroyed
+};
+
+/// The same, for the jobs of one queue: one that has failed may never write the word. `before`:
+/// Queue::errors(), from before the first of them was submitted.
+[[nodiscard]] WaitEnd wait(int fd, const UserFence& fence, const QueueErrors& before,
+                           Deadline deadline);
+
 /// What a sync file knows: nothing yet (pending), zero (well), or the errno of the fence.
 [[nodiscard]] std::optional<int> sync_file_result(const UniqueFd& sync_file);
 
