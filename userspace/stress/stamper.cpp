@@ -2,11 +2,9 @@
 #include "stamper.h"
 
 #include <algorithm>
-#include <cerrno>
+#include <cstring>
 #include <format>
 #include <stdexcept>
-
-#include "figment/error.h"
 
 namespace figment::stress {
 namespace {
@@ -66,15 +64,17 @@ void Stamper::write_job(unsigned queue, Sequence n) {
     if (stamp == stamps / 2 && spin_.count() > 0) list_.spin(spin_);
     add_stamp(queue, page, n);
   }
-  list_.write_to(commands_view_.bytes().subspan(slot(queue, n).value - config_.commands.value));
+}
+
+Sequence Stamper::next(unsigned queue) const {
+  return shared_.progress[queue].submitted.load(std::memory_order_relaxed) + 1;
 }
 
 void Stamper::submit(unsigned queue) {
-  auto& progress = shared_.progress[queue];
-  const Sequence n = progress.submitted.load(std::memory_order_relaxed) + 1;
-  write_job(queue, n);
+  const Sequence n = next(queue);
+  list_.write_to(commands_view_.bytes().subspan(slot(queue, n).value - config_.commands.value));
   // Before the ioctl: no word may hold a stamp that is not counted yet.
-  progress.submitted.store(n, std::memory_order_seq_cst);
+  shared_.progress[queue].submitted.store(n, std::memory_order_seq_cst);
   lanes_[queue].queue.submit(
       {.at = slot(queue, n), .bytes = list_.bytes(), .signal = {lanes_[queue].ends.at(n)}});
 }
@@ -107,17 +107,15 @@ bool Stamper::idle() const {
 std::chrono::nanoseconds Stamper::stamp_everything() {
   // Between two timestamps of the device: the way to the device and back is no part of
   // the job, and on a busy machine far longer than it.
-  const GpuVa times = config_.commands + slot_bytes_ * config_.in_flight * config_.layout.queues;
+  const std::uint64_t times = slot_bytes_ * config_.in_flight * config_.layout.queues;
   list_.clear();
-  list_.timestamp(times);
-  for (std::uint32_t page = 0; page < config_.layout.pages; ++page) add_stamp(0, page, 0);
-  list_.timestamp(times + sizeof(std::uint64_t));
-  list_.write_to(commands_view_.bytes());
-  const Fence fence = lanes_[0].queue.run({.at = config_.commands, .bytes = list_.bytes()});
-  if (!fence.wait(after(kStuck))) throw std::runtime_error("the first job does not end");
-  if (const int error = fence.result().value_or(EBUSY)) fail(error, "the first job");
-  const auto taken = commands_view_.as<std::uint64_t>().subspan(
-      slot_bytes_ * config_.in_flight * config_.layout.queues / sizeof(std::uint64_t));
+  list_.timestamp(config_.commands + times);
+  for (std::uint32_t page = 0; page < config_.layout.pages; ++page) add_stamp(0, page, next(0));
+  list_.timestamp(config_.commands + times + sizeof(std::uint64_t));
+  submit(0);
+  while (!idle()) collect();
+  if (const auto why = failure()) throw std::runtime_error(*why);
+  const auto taken = commands_view_.as<std::uint64_t>().subspan(times / sizeof(std::uint64_t));
   return std::chrono::nanoseconds(taken[1] - taken[0]);
 }
 
@@ -147,10 +145,15 @@ void Stamper::pause() {
   changed_.wait(lock, [&] { return paused_ || dead_; });
 }
 
-std::uint64_t Stamper::failed_jobs() const {
-  std::uint64_t failed = 0;
-  for (const auto& lane : lanes_) failed += lane.queue.query().errors;
-  return failed;
+std::optional<std::string> Stamper::failure() const {
+  for (unsigned queue = 0; queue < lanes_.size(); ++queue) {
+    const QueueState state = lanes_[queue].queue.query();
+    if (state.errors == 0) continue;
+    return std::format("{} jobs of queue {} failed, the last with {} (code {} at {:#x})",
+                       state.errors, queue, std::strerror(state.last_error), state.last_code,
+                       state.last_address);
+  }
+  return std::nullopt;
 }
 
 void Stamper::loop() {
@@ -171,8 +174,10 @@ void Stamper::loop() {
     }
     for (unsigned queue = 0; wish == Wish::stamp && queue < lanes_.size(); ++queue) {
       const auto& progress = shared_.progress[queue];
-      while (progress.submitted.load() - progress.completed.load() < config_.in_flight)
+      while (progress.submitted.load() - progress.completed.load() < config_.in_flight) {
+        write_job(queue, next(queue));
         submit(queue);
+      }
     }
     collect();
   }

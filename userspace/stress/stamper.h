@@ -12,6 +12,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -38,8 +40,8 @@ class Stamper {
     unsigned in_flight = kInFlight;
   };
 
-  /// Measures the device, to choose layout().slices so that a job takes about
-  /// job_time. Stamps of that are left in the range. Starts paused.
+  /// Measures the device by a few jobs that stamp all pages, to choose layout().slices so that
+  /// a job takes about job_time. Their stamps are left in the range. Starts paused.
   Stamper(const Device& device, Vm& vm, const Config& config, WorkerShared& shared);
   Stamper(const Stamper&) = delete;
   Stamper& operator=(const Stamper&) = delete;
@@ -51,9 +53,8 @@ class Stamper {
   void resume();
   void pause();
 
-  /// Jobs of all queues that have ended with an error.
-  [[nodiscard]] std::uint64_t failed_jobs() const;
-  [[nodiscard]] QueueState state(unsigned queue) const { return lanes_[queue].queue.query(); }
+  /// About jobs that have ended with an error, in words; nothing when none has.
+  [[nodiscard]] std::optional<std::string> failure() const;
 
  private:
   struct Lane {
@@ -62,8 +63,11 @@ class Stamper {
   };
 
   [[nodiscard]] GpuVa slot(unsigned queue, Sequence n) const;
+  [[nodiscard]] Sequence next(unsigned queue) const;
   void add_stamp(unsigned queue, std::uint32_t page, Sequence n);
+  /// Makes list_ that job.
   void write_job(unsigned queue, Sequence n);
+  /// Hands list_ over, as the next job.
   void submit(unsigned queue);
   void collect();
   [[nodiscard]] std::chrono::nanoseconds stamp_everything();

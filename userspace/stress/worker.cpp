@@ -88,12 +88,8 @@ void Worker::finish() {
   view_.check_idle();
   for (unsigned queue = 0; queue < config_.queues; ++queue) {
     shared_.jobs += shared_.progress[queue].completed.load();
-    const QueueState state = stamper_.state(queue);
-    if (state.errors == 0) continue;
-    shared_.failure.set(
-        std::format("{} jobs of queue {} failed, the last with {} (code {} at {:#x})", state.errors,
-                    queue, std::strerror(state.last_error), state.last_code, state.last_address));
   }
+  if (const auto why = stamper_.failure()) shared_.failure.set(*why);
 }
 
 bool Worker::every_page_stamped(Gpu gpu) {
