@@ -12,7 +12,7 @@
 namespace figment::oracle {
 
 /// Where a queue stands: jobs 1 .. submitted have been handed over or are about to
-/// be, the fences of 1 .. completed have signalled. Words were last zeroed after job
+/// be, 1 .. completed were seen to have ended. Words were last zeroed after job
 /// `epoch`.
 struct QueueBounds {
   Sequence epoch = 0;

@@ -29,7 +29,7 @@ constexpr unsigned kMaxQueues = 8;
 constexpr unsigned kMaxProcesses = 32;
 
 /// Where a queue stands; see oracle::QueueBounds. `submitted` is raised before the
-/// ioctl, `completed` after the fence: both bounds hold at any moment.
+/// ioctl, `completed` after its end was seen: both bounds hold at any moment.
 struct QueueProgress {
   std::atomic<Sequence> submitted = 0;
   std::atomic<Sequence> completed = 0;

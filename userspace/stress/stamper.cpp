@@ -5,6 +5,7 @@
 #include <cstring>
 #include <format>
 #include <stdexcept>
+#include <utility>
 
 namespace figment::stress {
 namespace {
@@ -12,25 +13,34 @@ namespace {
 /// Nothing that works takes this long, however slow the machine.
 constexpr auto kStuck = std::chrono::seconds(120);
 
+/// Words that jobs write, after the slots: two timestamps, and the user fences.
+constexpr unsigned kTimes = 0;
+constexpr unsigned kUserFences = 2;
+static_assert((kUserFences + UserFences::words(kMaxQueues)) * sizeof(Word) <= kPageBytes);
+
 std::uint64_t whole_pages(std::uint64_t bytes) {
   return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+std::uint64_t longest_job(std::uint32_t pages) {
+  return std::uint64_t{pages} * sizeof(figment_packet_fill) + sizeof(figment_packet_spin) +
+         2 * sizeof(figment_packet_timestamp) + UserFences::kEndBytes;
 }
 
 }  // namespace
 
 Stamper::Stamper(const Device& device, Vm& vm, const Config& config, WorkerShared& shared)
     : config_(config),
-      fd_(device.fd()),
       shared_(shared),
-      slot_bytes_(whole_pages(std::uint64_t{config.layout.pages} * sizeof(figment_packet_fill) +
-                              sizeof(figment_packet_spin) + 2 * sizeof(figment_packet_timestamp))),
-      commands_(device.buffer(
-          {.bytes = slot_bytes_ * config.in_flight * config.layout.queues + kPageBytes})),
+      // One more than are in flight: a job that writes itself that it has ended has packets to
+      // read after that, but none any more when the next one of its queue has ended.
+      slots_(config.in_flight + 1),
+      slot_bytes_(whole_pages(longest_job(config.layout.pages))),
+      commands_(device.buffer({.bytes = words() + kPageBytes})),
       commands_view_(commands_.map()) {
   vm.map({.at = config_.commands, .buffer = commands_});
-  for (unsigned n = 0; n < config_.layout.queues; ++n) {
-    lanes_.push_back({vm.queue(), device.syncobj()});
-  }
+  for (unsigned n = 0; n < config_.layout.queues; ++n) queues_.push_back(vm.queue());
+  completion_ = make_completion(device);
   measure();
   thread_ = std::thread(&Stamper::run, this);
 }
@@ -44,8 +54,24 @@ Stamper::~Stamper() {
   thread_.join();
 }
 
-GpuVa Stamper::slot(unsigned queue, Sequence n) const {
-  return config_.commands + slot_bytes_ * (queue * config_.in_flight + n % config_.in_flight);
+std::uint64_t Stamper::slot(unsigned queue, Sequence n) const {
+  return slot_bytes_ * (queue * slots_ + n % slots_);
+}
+
+std::uint64_t Stamper::words() const {
+  return slot_bytes_ * slots_ * config_.layout.queues;
+}
+
+std::unique_ptr<Completion> Stamper::make_completion(const Device& device) const {
+  const auto lanes = static_cast<unsigned>(queues_.size());
+  if (!config_.long_running) return std::make_unique<Timelines>(device, lanes);
+  std::vector<QueueErrors> errors;
+  for (const auto& queue : queues_) errors.push_back(queue.errors());
+  const std::uint64_t at = words() + kUserFences * sizeof(Word);
+  return std::make_unique<UserFences>(
+      device.fd(), config_.commands + at,
+      commands_view_.as<Word>().subspan(at / sizeof(Word), UserFences::words(lanes)),
+      std::move(errors));
 }
 
 void Stamper::add_stamp(unsigned queue, std::uint32_t page, Sequence n) {
@@ -72,50 +98,48 @@ Sequence Stamper::next(unsigned queue) const {
 
 void Stamper::submit(unsigned queue) {
   const Sequence n = next(queue);
-  list_.write_to(commands_view_.bytes().subspan(slot(queue, n).value - config_.commands.value));
+  completion_->add_end(list_, queue, n);
+  list_.write_to(commands_view_.bytes().subspan(slot(queue, n), slot_bytes_));
   // Before the ioctl: no word may hold a stamp that is not counted yet.
   shared_.progress[queue].submitted.store(n, std::memory_order_seq_cst);
-  lanes_[queue].queue.submit(
-      {.at = slot(queue, n), .bytes = list_.bytes(), .signal = {lanes_[queue].ends.at(n)}});
+  queues_[queue].submit({.at = config_.commands + slot(queue, n),
+                         .bytes = list_.bytes(),
+                         .signal = completion_->signals(queue, n)});
 }
 
 void Stamper::collect() {
-  std::vector<SyncPoint> next;
-  for (unsigned queue = 0; queue < lanes_.size(); ++queue) {
-    const auto& progress = shared_.progress[queue];
-    const Sequence completed = progress.completed.load(std::memory_order_relaxed);
-    if (completed != progress.submitted.load(std::memory_order_relaxed)) {
-      next.push_back(lanes_[queue].ends.at(completed + 1));
-    }
+  if (idle()) return;
+  switch (completion_->wait(std::span(shared_.progress).first(queues_.size()), after(kStuck))) {
+    case WaitEnd::holds:
+      break;
+    case WaitEnd::deadline:
+      throw std::runtime_error(std::format("no job has ended within {}", kStuck));
+    case WaitEnd::job_failed:
+      throw std::runtime_error(failure().value_or("a queue has gone"));
   }
-  if (next.empty()) return;
-  if (!wait(fd_, next, after(kStuck), WaitFor::any)) {
-    throw std::runtime_error(std::format("no job has ended within {}", kStuck));
-  }
-  for (unsigned queue = 0; queue < lanes_.size(); ++queue) {
-    shared_.progress[queue].completed.store(static_cast<Sequence>(lanes_[queue].ends.query()),
-                                            std::memory_order_seq_cst);
+  for (unsigned queue = 0; queue < queues_.size(); ++queue) {
+    shared_.progress[queue].completed.store(completion_->ended(queue), std::memory_order_seq_cst);
   }
 }
 
 bool Stamper::idle() const {
-  return std::ranges::all_of(std::span(shared_.progress).first(lanes_.size()), [](const auto& one) {
-    return one.completed.load() == one.submitted.load();
-  });
+  return std::ranges::all_of(
+      std::span(shared_.progress).first(queues_.size()),
+      [](const auto& one) { return one.completed.load() == one.submitted.load(); });
 }
 
 std::chrono::nanoseconds Stamper::stamp_everything() {
   // Between two timestamps of the device: the way to the device and back is no part of
   // the job, and on a busy machine far longer than it.
-  const std::uint64_t times = slot_bytes_ * config_.in_flight * config_.layout.queues;
+  const GpuVa times = config_.commands + words() + kTimes * sizeof(Word);
   list_.clear();
-  list_.timestamp(config_.commands + times);
+  list_.timestamp(times);
   for (std::uint32_t page = 0; page < config_.layout.pages; ++page) add_stamp(0, page, next(0));
-  list_.timestamp(config_.commands + times + sizeof(std::uint64_t));
+  list_.timestamp(times + sizeof(Word));
   submit(0);
   while (!idle()) collect();
   if (const auto why = failure()) throw std::runtime_error(*why);
-  const auto taken = commands_view_.as<std::uint64_t>().subspan(times / sizeof(std::uint64_t));
+  const auto taken = commands_view_.as<Word>().subspan(words() / sizeof(Word) + kTimes);
   return std::chrono::nanoseconds(taken[1] - taken[0]);
 }
 
@@ -146,8 +170,8 @@ void Stamper::pause() {
 }
 
 std::optional<std::string> Stamper::failure() const {
-  for (unsigned queue = 0; queue < lanes_.size(); ++queue) {
-    const QueueState state = lanes_[queue].queue.query();
+  for (unsigned queue = 0; queue < queues_.size(); ++queue) {
+    const QueueState state = queues_[queue].query();
     if (state.errors == 0) continue;
     return std::format("{} jobs of queue {} failed, the last with {} (code {} at {:#x})",
                        state.errors, queue, std::strerror(state.last_error), state.last_code,
@@ -172,7 +196,7 @@ void Stamper::loop() {
       }
       wish = wish_;
     }
-    for (unsigned queue = 0; wish == Wish::stamp && queue < lanes_.size(); ++queue) {
+    for (unsigned queue = 0; wish == Wish::stamp && queue < queues_.size(); ++queue) {
       const auto& progress = shared_.progress[queue];
       while (progress.submitted.load() - progress.completed.load() < config_.in_flight) {
         write_job(queue, next(queue));

@@ -11,12 +11,14 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "completion.h"
 #include "figment/buffer.h"
 #include "figment/command_list.h"
 #include "figment/device.h"
@@ -38,6 +40,7 @@ class Stamper {
     oracle::Layout layout;
     std::chrono::nanoseconds job_time;
     unsigned in_flight = kInFlight;
+    bool long_running = false;  // the Vm is: its jobs have no DMA fences
   };
 
   /// Measures the device by a few jobs that stamp all pages, to choose layout().slices so that
@@ -57,12 +60,10 @@ class Stamper {
   [[nodiscard]] std::optional<std::string> failure() const;
 
  private:
-  struct Lane {
-    Queue queue;
-    Syncobj ends;  // timeline: point n is the end of job n
-  };
-
-  [[nodiscard]] GpuVa slot(unsigned queue, Sequence n) const;
+  /// Bytes from the start of commands_: the slot of a job, and words that jobs write.
+  [[nodiscard]] std::uint64_t slot(unsigned queue, Sequence n) const;
+  [[nodiscard]] std::uint64_t words() const;
+  [[nodiscard]] std::unique_ptr<Completion> make_completion(const Device& device) const;
   [[nodiscard]] Sequence next(unsigned queue) const;
   void add_stamp(unsigned queue, std::uint32_t page, Sequence n);
   /// Makes list_ that job.
@@ -77,12 +78,13 @@ class Stamper {
   [[nodiscard]] bool idle() const;
 
   Config config_;
-  int fd_;
   WorkerShared& shared_;
+  unsigned slots_;  // of each queue
   std::uint64_t slot_bytes_;
   Buffer commands_;
   Mapping commands_view_;
-  std::vector<Lane> lanes_;
+  std::vector<Queue> queues_;
+  std::unique_ptr<Completion> completion_;
   std::chrono::nanoseconds spin_{0};  // in the middle of a job, to fill job_time
   CommandList list_;
 

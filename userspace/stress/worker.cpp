@@ -44,7 +44,8 @@ Stamper::Config stamper_config(const WorkerConfig& config) {
           .layout = {.pages = static_cast<std::uint32_t>(config.bytes / kPageBytes),
                      .queues = config.queues},
           .job_time = config.job_time,
-          .in_flight = config.in_flight};
+          .in_flight = config.in_flight,
+          .long_running = info(config.strategy).long_running};
 }
 
 }  // namespace
