@@ -200,7 +200,8 @@ TEST_F(GpuTest, wait_that_a_signal_interrupts_goes_on) {
 // Fork under GPU writes, judged by the oracle of docs/oracle.md: short rows of what
 // figment-stress does at length.
 
-stress::RowResult short_row(Strategy strategy, const stress::Scenario& scenario) {
+stress::RowResult short_row(const stress::StressStrategy& strategy,
+                            const stress::Scenario& scenario) {
   return stress::run_row({.strategy = strategy,
                           .scenario = scenario,
                           .processes = 2,
@@ -220,9 +221,9 @@ INSTANTIATE_TEST_SUITE_P(scenarios, Fork, testing::ValuesIn(stress::kScenarios),
 
 TEST_P(Fork, under_gpu_writes_corrupts_nothing) {
   const Device device = Device::open();
-  for (const auto& strategy : kStrategies) {
-    if (!strategy.safe || !device.offers(strategy.strategy)) continue;
-    const auto row = short_row(strategy.strategy, GetParam());
+  for (const auto& strategy : stress::kStressStrategies) {
+    if (!strategy.safe || !device.offers(strategy.vm)) continue;
+    const auto row = short_row(strategy, GetParam());
     EXPECT_EQ(row.corrupt_words, 0u);
     for (const auto& complaint : complaints(row))
       ADD_FAILURE() << strategy.name << ": " << complaint;
@@ -231,7 +232,7 @@ TEST_P(Fork, under_gpu_writes_corrupts_nothing) {
 
 TEST_P(Fork, without_a_strategy_is_caught) {
   const ScopedModuleParameter allow_unsafe("allow_unsafe", "1");
-  const auto row = short_row(Strategy::unsafe, GetParam());
+  const auto row = short_row(stress::of_driver(Strategy::unsafe), GetParam());
   EXPECT_GT(row.corrupt_words, 0u);
   for (const auto& complaint : complaints(row)) ADD_FAILURE() << complaint;
 }

@@ -18,11 +18,11 @@
 #include <vector>
 
 #include "figment/device.h"
-#include "figment/strategy.h"
 #include "module_parameter.h"
 #include "report.h"
 #include "row.h"
 #include "shared.h"
+#include "stress_strategy.h"
 
 namespace {
 
@@ -49,13 +49,13 @@ struct Options {
 };
 
 struct Plan {
-  std::vector<Strategy> strategies;
+  std::vector<StressStrategy> strategies;
   std::vector<const Scenario*> scenarios;
 };
 
 std::vector<std::string> strategy_names() {
   std::vector<std::string> names;
-  for (const auto& strategy : kStrategies) names.emplace_back(strategy.name);
+  for (const auto& strategy : kStressStrategies) names.emplace_back(strategy.name);
   return names;
 }
 
@@ -105,8 +105,8 @@ void declare(CLI::App& app, Options& options) {
 
 void list(const std::optional<Device>& device) {
   std::println("strategies:");
-  for (const auto& strategy : kStrategies) {
-    const bool offered = device && device->offers(strategy.strategy);
+  for (const auto& strategy : kStressStrategies) {
+    const bool offered = device && device->offers(strategy.vm);
     std::println("  {:<14} {}{}", strategy.name, strategy.what, offered ? "" : " (not on offer)");
   }
   std::println("scenarios:");
@@ -117,15 +117,15 @@ void list(const std::optional<Device>& device) {
 /// the latter: without it nobody knows that the detector works.
 Plan make_plan(const Options& options, const Device& device) {
   Plan plan;
-  for (const auto& strategy : kStrategies) {
+  for (const auto& strategy : kStressStrategies) {
     const bool asked = std::ranges::contains(options.strategies, strategy.name);
     const bool all = options.strategies.empty();
-    if (!asked && !(all && (device.offers(strategy.strategy) || !strategy.safe))) continue;
-    if (!device.offers(strategy.strategy)) {
+    if (!asked && !(all && (device.offers(strategy.vm) || !strategy.safe))) continue;
+    if (!device.offers(strategy.vm)) {
       throw std::runtime_error(
           std::format("{} does not offer the strategy {}", device.node().path, strategy.name));
     }
-    plan.strategies.push_back(strategy.strategy);
+    plan.strategies.push_back(strategy);
   }
   for (const auto& scenario : kScenarios) {
     if (options.scenarios.empty() || std::ranges::contains(options.scenarios, scenario.name)) {
@@ -164,18 +164,15 @@ int run(const Options& options) {
   }
   const Plan plan = make_plan(options, Device::open(options.gpu));
   const std::size_t rows = plan.strategies.size() * plan.scenarios.size();
-  const auto safe_rows =
-      plan.scenarios.size() *
-      static_cast<std::size_t>(std::ranges::count_if(
-          plan.strategies, [](Strategy strategy) { return info(strategy).safe; }));
+  const auto safe_rows = plan.scenarios.size() * static_cast<std::size_t>(std::ranges::count_if(
+                                                     plan.strategies, &StressStrategy::safe));
 
   bool good = true;
   std::vector<RowResult> results;
   std::println("{}", table_heading());
   std::fflush(stdout);
-  for (const Strategy strategy : plan.strategies) {
+  for (const StressStrategy& strategy : plan.strategies) {
     for (const Scenario* scenario : plan.scenarios) {
-      const bool safe = info(strategy).safe;
       const RowConfig config{
           .strategy = strategy,
           .scenario = *scenario,
@@ -187,18 +184,18 @@ int run(const Options& options) {
           .bytes = options.bytes / kPageBytes * kPageBytes,
           .time = std::chrono::milliseconds(
               static_cast<std::int64_t>(options.seconds * 1000 / static_cast<double>(rows))),
-          .min_forks =
-              safe ? std::max<std::uint64_t>(1, (options.forks + safe_rows - 1) / safe_rows) : 1,
+          .min_forks = strategy.safe
+                           ? std::max<std::uint64_t>(1, (options.forks + safe_rows - 1) / safe_rows)
+                           : 1,
           .seed = options.seed};
       std::println(stderr, "[{}/{}] {} {}: {:.1f} s with {} processes", results.size() + 1, rows,
-                   info(strategy).name, scenario->name, options.seconds / static_cast<double>(rows),
+                   strategy.name, scenario->name, options.seconds / static_cast<double>(rows),
                    options.processes);
       results.push_back(run_row(config));
       std::println("{}", table_line(results.back()));
       std::fflush(stdout);
       for (const auto& complaint : complaints(results.back())) {
-        std::println(stderr, "figment-stress: {} {}: {}", info(strategy).name, scenario->name,
-                     complaint);
+        std::println(stderr, "figment-stress: {} {}: {}", strategy.name, scenario->name, complaint);
         good = false;
       }
     }

@@ -39,7 +39,7 @@ std::string table_heading() {
 }
 
 std::string table_line(const RowResult& row) {
-  return line(info(row.strategy).name, row.scenario, row.forks, microseconds(row.fork_us),
+  return line(row.strategy.name, row.scenario, row.forks, microseconds(row.fork_us),
               microseconds(row.baseline_fork_us), row.gpu_words, row.corrupt_words,
               row.kernel_reports);
 }
@@ -47,7 +47,7 @@ std::string table_line(const RowResult& row) {
 std::string to_json(std::span<const RowResult> rows, const std::string& kernel) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const auto& row : rows) {
-    list.push_back({{"strategy", info(row.strategy).name},
+    list.push_back({{"strategy", row.strategy.name},
                     {"scenario", row.scenario},
                     {"forks", row.forks},
                     {"fork_us", to_json(row.fork_us)},

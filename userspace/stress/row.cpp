@@ -168,14 +168,13 @@ RowResult run_row(const RowConfig& config) {
 
 std::vector<std::string> complaints(const RowResult& row) {
   std::vector<std::string> found = row.failures;
-  const bool safe = info(row.strategy).safe;
   if (row.forks == 0) found.emplace_back("no fork was made");
   if (row.gpu_words == 0) found.emplace_back("no GPU word was checked");
-  if (safe && row.corrupt_words) {
+  if (row.strategy.safe && row.corrupt_words) {
     found.push_back(std::format("{} words are corrupt; the first: {}", row.corrupt_words,
                                 row.first_corruption));
   }
-  if (!safe && !row.corrupt_words) {
+  if (!row.strategy.safe && !row.corrupt_words) {
     found.emplace_back("the control corrupted nothing: the detector is blind");
   }
   return found;

@@ -9,16 +9,16 @@
 #include <string>
 #include <vector>
 
-#include "figment/strategy.h"
 #include "figment/types.h"
 #include "scenario.h"
 #include "stamper.h"
 #include "statistics.h"
+#include "stress_strategy.h"
 
 namespace figment::stress {
 
 struct RowConfig {
-  Strategy strategy = Strategy::fence;
+  StressStrategy strategy = kStressStrategies.front();
   const Scenario& scenario;
   unsigned gpu = 0;
   unsigned processes = 2;
@@ -32,7 +32,7 @@ struct RowConfig {
 };
 
 struct RowResult {
-  Strategy strategy = Strategy::fence;
+  StressStrategy strategy = kStressStrategies.front();
   std::string scenario;
   std::uint64_t forks = 0;
   Summary fork_us;

@@ -45,7 +45,7 @@ Stamper::Config stamper_config(const WorkerConfig& config) {
                      .queues = config.queues},
           .job_time = config.job_time,
           .in_flight = config.in_flight,
-          .long_running = info(config.strategy).long_running};
+          .long_running = info(config.strategy.vm).long_running};
 }
 
 }  // namespace
@@ -55,7 +55,7 @@ Worker::Worker(const WorkerConfig& config, WorkerShared& shared)
       shared_(shared),
       random_(config.seed * kMaxProcesses + config.number),
       device_(Device::open(config.gpu)),
-      vm_(device_.vm({.strategy = config.strategy})),
+      vm_(device_.vm({.strategy = config.strategy.vm})),
       range_(make_range(config)),
       userptr_(vm_.userptr({.at = kRange, .memory = range_.bytes()})),
       stamper_(device_, vm_, stamper_config(config), shared),

@@ -15,16 +15,16 @@
 #include <random>
 
 #include "figment/device.h"
-#include "figment/strategy.h"
 #include "scenario.h"
 #include "shared.h"
 #include "stamper.h"
+#include "stress_strategy.h"
 #include "view.h"
 
 namespace figment::stress {
 
 struct WorkerConfig {
-  Strategy strategy = Strategy::fence;
+  StressStrategy strategy = kStressStrategies.front();
   const Scenario& scenario;
   unsigned number = 0;  // of the processes of the row
   unsigned gpu = 0;

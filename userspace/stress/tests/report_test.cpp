@@ -17,7 +17,7 @@ using testing::IsEmpty;
 using testing::Not;
 
 RowResult good_row() {
-  return {.strategy = Strategy::fence,
+  return {.strategy = *stress_strategy_named("fence"),
           .scenario = "child-writes",
           .forks = 250,
           .fork_us = {.count = 250, .min = 1, .p50 = 5000.4, .p99 = 9000.5, .max = 12000},
@@ -67,7 +67,7 @@ TEST(Complaints, one_corrupt_word_fails_a_safe_strategy) {
 
 TEST(Complaints, corruption_is_what_the_control_is_for) {
   RowResult row = good_row();
-  row.strategy = Strategy::unsafe;
+  row.strategy = *stress_strategy_named("unsafe");
   EXPECT_THAT(complaints(row), Not(IsEmpty()));
   row.corrupt_words = 1;
   EXPECT_THAT(complaints(row), IsEmpty());

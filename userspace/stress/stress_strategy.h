@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+//
+// The strategies of the fork stress, as a table. Options and results have the names of this table.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "figment/strategy.h"
+
+namespace figment::stress {
+
+struct StressStrategy {
+  std::string_view name;
+  Strategy vm;  // what the driver does
+  bool safe;    // data stays right; otherwise it must not
+  std::string_view what;
+};
+
+constexpr StressStrategy of_driver(Strategy strategy) {
+  const StrategyInfo& one = info(strategy);
+  return {.name = one.name, .vm = strategy, .safe = one.safe, .what = one.what};
+}
+
+inline constexpr std::array kStressStrategies = {
+    of_driver(Strategy::fence), of_driver(Strategy::preempt), of_driver(Strategy::fault),
+    of_driver(Strategy::pin),   of_driver(Strategy::unsafe),
+};
+static_assert(kStressStrategies.size() == kStrategies.size(), "each of the driver is here");
+
+/// Null: there is none.
+constexpr const StressStrategy* stress_strategy_named(std::string_view name) {
+  const auto* found = std::ranges::find(kStressStrategies, name, &StressStrategy::name);
+  return found == kStressStrategies.end() ? nullptr : found;
+}
+
+}  // namespace figment::stress
