@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The strategies of the fork stress, as a table. Options and results have the names of this table.
+// The strategies of the fork stress, as a table: those of the driver, and what a process can do
+// by itself. Options and results have the names of this table.
 #pragma once
 
 #include <algorithm>
@@ -13,21 +14,28 @@ namespace figment::stress {
 
 struct StressStrategy {
   std::string_view name;
-  Strategy vm;  // what the driver does
-  bool safe;    // data stays right; otherwise it must not
+  Strategy vm;    // what the driver does
+  bool dontfork;  // children do not get the range: MADV_DONTFORK
+  bool safe;      // data stays right; otherwise it must not
   std::string_view what;
 };
 
 constexpr StressStrategy of_driver(Strategy strategy) {
   const StrategyInfo& one = info(strategy);
-  return {.name = one.name, .vm = strategy, .safe = one.safe, .what = one.what};
+  return {.name = one.name, .vm = strategy, .dontfork = false, .safe = one.safe, .what = one.what};
 }
 
 inline constexpr std::array kStressStrategies = {
-    of_driver(Strategy::fence), of_driver(Strategy::preempt), of_driver(Strategy::fault),
-    of_driver(Strategy::pin),   of_driver(Strategy::unsafe),
+    of_driver(Strategy::fence),
+    of_driver(Strategy::preempt),
+    of_driver(Strategy::fault),
+    of_driver(Strategy::pin),
+    // With pinned pages: who uses this has nothing that follows the process.
+    StressStrategy{"dontfork", Strategy::pin, true, true,
+                   "pin, and children do not get the memory"},
+    of_driver(Strategy::unsafe),
 };
-static_assert(kStressStrategies.size() == kStrategies.size(), "each of the driver is here");
+static_assert(kStressStrategies.size() == kStrategies.size() + 1, "each of the driver is here");
 
 /// Null: there is none.
 constexpr const StressStrategy* stress_strategy_named(std::string_view name) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "view.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <numeric>
 #include <optional>
@@ -31,6 +34,20 @@ const char* in_words(Verdict verdict) {
       return "no stamp of this word";
   }
   return "";
+}
+
+/// Whether nothing is mapped there: one question for a range of any size.
+bool is_hole(std::span<Word> memory) {
+  void* at = ::mmap(memory.data(), memory.size_bytes(), PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+  if (at == MAP_FAILED) return false;
+  ::munmap(at, memory.size_bytes());
+  return true;
+}
+
+bool is_mapped(Word* page) {
+  unsigned char in_memory = 0;
+  return ::mincore(page, kPageBytes, &in_memory) == 0 || errno != ENOMEM;
 }
 
 const char* name_of(std::uint32_t viewer) {
@@ -62,6 +79,14 @@ struct View::Pass {
                   "%s, page %u, queue %u: word 0x%016llx (job %u) where job %u to %u is due: %s",
                   name_of(view.viewer_), page, queue, static_cast<unsigned long long>(word),
                   static_cast<Sequence>(word), allowed.oldest, allowed.newest, in_words(verdict));
+    view.shared_.corruption.set(text);
+  }
+  /// A page with words of everybody, none of which may be there.
+  void present(std::uint32_t page) {
+    corrupt_words += std::uint64_t{view.layout_.owners()} * view.layout_.run_words;
+    char text[256];
+    std::snprintf(text, sizeof(text), "%s, page %u: is mapped, and must not be",
+                  name_of(view.viewer_), page);
     view.shared_.corruption.set(text);
   }
   void corrupt(const char* what, std::uint32_t page, Word word, Word due) {
@@ -208,6 +233,14 @@ void View::check_frozen() {
       }
       pass.gpu_words += layout_.run_words;
     }
+  }
+}
+
+void View::check_absent() {
+  if (is_hole(memory_)) return;
+  Pass pass(*this);
+  for (std::uint32_t page = 0; page < layout_.pages; ++page) {
+    if (is_mapped(&memory_[std::uint64_t{page} * oracle::kWordsPerPage])) pass.present(page);
   }
 }
 

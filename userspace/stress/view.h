@@ -48,6 +48,8 @@ class View {
   void check_inherited();
   /// Rule C2.
   void check_frozen();
+  /// Rule C4: this process has no page of the range. Touches none.
+  void check_absent();
 
   /// Rule P3: the queues are idle; every word, also those of nobody.
   void check_idle();

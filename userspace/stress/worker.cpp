@@ -10,6 +10,7 @@
 #include <format>
 #include <thread>
 
+#include "figment/error.h"
 #include "process.h"
 
 namespace figment::stress {
@@ -34,6 +35,10 @@ Mapping make_range(const WorkerConfig& config) {
   // does not refuses both, which is as good.
   ::madvise(range.bytes().data(), range.bytes().size(),
             config.number % 2 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  if (config.strategy.dontfork &&
+      ::madvise(range.bytes().data(), range.bytes().size(), MADV_DONTFORK) != 0) {
+    fail(errno, "madvise(MADV_DONTFORK) of the range");
+  }
   std::memset(range.bytes().data(), 0, range.bytes().size());
   return range;
 }
@@ -153,19 +158,26 @@ void Worker::become_child(std::uint32_t generation, Gpu gpu) {
 
 bool Worker::child_life(std::uint32_t generation, Gpu gpu) {
   const Scenario& scenario = config_.scenario;
-  const bool writes_first = scenario.child_writes && shared_.fork.count() % 2;
+  const bool has_range = !config_.strategy.dontfork;
+  const bool writes = has_range && scenario.child_writes;
+  const bool writes_first = writes && shared_.fork.count() % 2;
+  const auto check = [&] {
+    if (!has_range) return view_.check_absent();
+    view_.check_frozen();
+    view_.check_marks();
+  };
   if (writes_first) view_.write_marks(0, 50);
-  if (generation == 1) {
+  if (has_range && generation == 1) {
     view_.check_inherited();
+    view_.check_marks();
   } else {
-    view_.check_frozen();  // the snapshot of a process that was frozen itself
+    check();  // a grandchild has the snapshot of a process that was frozen itself
   }
-  view_.check_marks();
   if (scenario.exits_early) {
     std::this_thread::sleep_for(early_);
     return true;
   }
-  if (scenario.child_writes && !writes_first) view_.write_marks(0, 50);
+  if (writes && !writes_first) view_.write_marks(0, 50);
 
   pid_t grandchild = -1;
   if (generation < scenario.generations) {
@@ -180,9 +192,8 @@ bool Worker::child_life(std::uint32_t generation, Gpu gpu) {
   // those of the second half have not.
   for (const unsigned half : {0u, 1u}) {
     if (!every_page_stamped(gpu)) return false;
-    view_.check_frozen();
-    view_.check_marks();
-    if (half == 0 && scenario.child_writes) view_.write_marks(50, 100);
+    check();
+    if (half == 0 && writes) view_.write_marks(50, 100);
   }
   if (grandchild > 0) {
     if (const auto trouble = reap(grandchild, after(kStuck))) {

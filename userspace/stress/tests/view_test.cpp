@@ -5,9 +5,14 @@
 #include "view.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <memory>
 #include <vector>
+
+#include "figment/buffer.h"
+#include "process.h"
 
 namespace figment::stress {
 namespace {
@@ -145,6 +150,61 @@ TEST_F(ViewOf, child_finds_each_change_once) {
   EXPECT_EQ(corrupt(), layout_.run_words);
   view_.check_frozen();
   EXPECT_EQ(corrupt(), layout_.run_words);
+}
+
+// Rule C4 needs memory that can be taken away.
+class ViewOfMapping : public ViewOf {
+ protected:
+  static constexpr std::uint64_t kBytes = 12 * kPageBytes;
+
+  Mapping mapping_ = anonymous_memory(kBytes);
+  View mapped_{mapping_.as<Word>(), layout_, *shared_, 1};
+};
+
+TEST_F(ViewOfMapping, that_is_there_is_found_page_by_page) {
+  mapped_.check_absent();
+  const std::uint64_t words_of_a_page = layout_.owners() * layout_.run_words;
+  EXPECT_EQ(corrupt(), layout_.pages * words_of_a_page);
+  EXPECT_NE(shared_->corruption.get().find("page 0: is mapped"), std::string::npos);
+
+  ASSERT_EQ(::munmap(mapping_.bytes().data(), 5 * kPageBytes), 0);
+  ASSERT_EQ(::munmap(mapping_.bytes().data() + 6 * kPageBytes, 6 * kPageBytes), 0);
+  shared_->corrupt_words = 0;
+  mapped_.check_absent();
+  EXPECT_EQ(corrupt(), words_of_a_page) << "page 5 is left";
+}
+
+TEST_F(ViewOfMapping, that_cannot_be_read_is_there_all_the_same) {
+  ASSERT_EQ(::mprotect(mapping_.bytes().data(), kBytes, PROT_NONE), 0);
+  mapped_.check_absent();
+  EXPECT_GT(corrupt(), 0u);
+}
+
+TEST_F(ViewOfMapping, that_is_gone_is_not_found_and_stays_gone) {
+  ASSERT_EQ(::munmap(mapping_.bytes().data(), kBytes), 0);
+  mapped_.check_absent();
+  mapped_.check_absent();
+  EXPECT_EQ(corrupt(), 0u) << shared_->corruption.get();
+}
+
+TEST_F(ViewOfMapping, is_absent_in_a_child_only_with_dontfork) {
+  SharedObject<WorkerShared> shared;
+  View view(mapping_.as<Word>(), layout_, *shared, 1);
+  const auto corrupt_words_of_a_child = [&] {
+    shared->corrupt_words = 0;
+    const pid_t child = ::fork();
+    if (child == 0) {
+      view.check_absent();
+      ::_exit(0);
+    }
+    EXPECT_EQ(reap(child, after(std::chrono::seconds(60))), std::nullopt);
+    return shared->corrupt_words.load();
+  };
+  EXPECT_GT(corrupt_words_of_a_child(), 0u);
+  ASSERT_EQ(::madvise(mapping_.bytes().data(), kBytes, MADV_DONTFORK), 0);
+  EXPECT_EQ(corrupt_words_of_a_child(), 0u) << shared->corruption.get();
+  view.check_idle();
+  EXPECT_EQ(shared->corrupt_words, 0u) << "the parent's is as it was";
 }
 
 TEST_F(ViewOf, restored_memory_is_right_again) {
