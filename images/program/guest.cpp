@@ -150,9 +150,13 @@ Words share_args(const Guest& guest) {
 }
 
 Words gpu_args(const Guest& guest) {
+  // Whoever does not choose gets the GPU that can do most: every strategy is on offer.
+  const GpuProperties defaults = {
+      {"model", guest.model}, {"preempt", "instruction"}, {"faults", "on"}};
   std::string device = "figment";
-  if (std::ranges::find(guest.gpu, "model", &GpuProperties::value_type::first) == guest.gpu.end()) {
-    device += ",model=" + escaped(guest.model);
+  for (const auto& [name, value] : defaults) {
+    if (std::ranges::contains(guest.gpu, name, &GpuProperties::value_type::first)) continue;
+    device += "," + name + "=" + escaped(value);
   }
   for (const auto& [name, value] : guest.gpu) device += "," + name + "=" + escaped(value);
   Words args;

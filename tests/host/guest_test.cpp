@@ -53,7 +53,8 @@ TEST(QemuArgv, has_one_device_per_gpu_with_all_properties) {
   Guest guest = small_guest();
   guest.gpus = 2;
   guest.gpu = {{"engines", "4"}, {"executor", "clock"}};
-  const std::string device = "figment,model=/m/model.so,engines=4,executor=clock";
+  const std::string device =
+      "figment,model=/m/model.so,preempt=instruction,faults=on,engines=4,executor=clock";
   const auto devices = values(qemu_argv(guest), "-device");
   EXPECT_EQ(std::ranges::count(devices, device), 2);
 }
@@ -64,6 +65,13 @@ TEST(QemuArgv, a_model_that_was_asked_for_replaces_ours) {
   const auto devices = values(qemu_argv(guest), "-device");
   EXPECT_TRUE(any_contains(devices, "figment,model=/other.so"));
   EXPECT_FALSE(any_contains(devices, "/m/model.so"));
+}
+
+TEST(QemuArgv, a_gpu_that_can_less_can_be_asked_for) {
+  Guest guest = small_guest();
+  guest.gpu = {{"preempt", "none"}, {"faults", "off"}};
+  const auto devices = values(qemu_argv(guest), "-device");
+  EXPECT_TRUE(std::ranges::contains(devices, "figment,model=/m/model.so,preempt=none,faults=off"));
 }
 
 TEST(QemuArgv, without_gpus_there_is_none) {
