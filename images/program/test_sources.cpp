@@ -24,7 +24,7 @@ constexpr std::chrono::minutes kSilence{10};
 
 // What is worth a kernel that checks everything: the paths on which the kernel takes memory away,
 // and those that take the driver apart.
-const std::vector<std::string> kParanoidSubset = {"UserptrTest.*", "Module.*", "Unbind.*",
+const std::vector<std::string> kParanoidSubset = {"*UserptrTest.*", "Module.*", "Unbind.*",
                                                   "Killed.*",
                                                   "*Fork.under_gpu_writes_corrupts_nothing/both"};
 

@@ -27,6 +27,7 @@ namespace {
 constexpr GpuVa kCommands{0x20'0000'0000};
 constexpr GpuVa kWords{0x21'0000'0000};
 constexpr GpuVa kGate = kWords + 8;
+constexpr GpuVa kEnd = kWords + 16;
 
 }  // namespace
 
@@ -34,6 +35,7 @@ Gpu::Gpu(Strategy strategy)
     : device(Device::open()),
       vm(device.vm({.strategy = strategy})),
       queue(vm.queue()),
+      long_running_(info(strategy).long_running),
       commands_(device.buffer({.bytes = kCommandBytes})),
       commands_view_(commands_.map()),
       words_(device.buffer({.bytes = kPageBytes})),
@@ -46,18 +48,43 @@ Fence Gpu::start(const CommandList& list, std::vector<SyncPoint> wait) {
   return start_on(queue, list, std::move(wait));
 }
 
-Fence Gpu::start_on(Queue& on, const CommandList& list, std::vector<SyncPoint> wait) {
+Job Gpu::place(const CommandList& list) {
   // Lists follow each other through the buffer, so that those in flight stay as they are.
   if (next_command_ + list.bytes() > kCommandBytes) next_command_ = 0;
   const std::uint64_t at = next_command_;
   next_command_ += list.bytes();
   list.write_to(commands_view_.bytes().subspan(at));
-  return on.run({.at = kCommands + at, .bytes = list.bytes(), .wait = std::move(wait)});
+  return {.at = kCommands + at, .bytes = list.bytes()};
+}
+
+Fence Gpu::start_on(Queue& on, const CommandList& list, std::vector<SyncPoint> wait) {
+  Job job = place(list);
+  job.wait = std::move(wait);
+  return on.run(std::move(job));
+}
+
+void Gpu::begin_on(Queue& on, CommandList list) {
+  errors_before_ = on.errors();
+  list.release({.at = kEnd, .value = ends_ + 1, .event = true});
+  on.submit(place(list));
+  ++ends_;
+}
+
+int Gpu::finish_on(Queue& on, Deadline deadline) {
+  const UserFence end{.word = &words_view_.as<std::uint64_t>()[2], .reference = ends_};
+  switch (wait(device.fd(), end, errors_before_, deadline)) {
+    case WaitEnd::holds: return 0;
+    case WaitEnd::deadline: return ETIME;
+    case WaitEnd::job_failed: return on.query().last_error;
+  }
+  std::unreachable();
 }
 
 int Gpu::run_on(Queue& on, const CommandList& list) {
   try {
-    return outcome(start_on(on, list));
+    if (!long_running_) return outcome(start_on(on, list));
+    begin_on(on, list);
+    return finish_on(on);
   } catch (const std::system_error& error) {
     return error.code().value();
   }
@@ -79,10 +106,14 @@ std::uint64_t Gpu::load(GpuVa at) {
 }
 
 Fence Gpu::close_gate(Queue& on) {
+  return start_on(on, gate());
+}
+
+CommandList Gpu::gate() {
   words_view_.as<std::uint64_t>()[1] = 0;
   CommandList list;
   list.wait({.at = kGate, .compare = Compare::ne, .reference = 0});
-  return start_on(on, list);
+  return list;
 }
 
 void Gpu::open_gate() {

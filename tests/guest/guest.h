@@ -37,6 +37,11 @@ void PrintTo(Strategy strategy, std::ostream* out);
 
 namespace guest {
 
+/// For INSTANTIATE_TEST_SUITE_P.
+inline std::string strategy_name(const testing::TestParamInfo<Strategy>& strategy) {
+  return std::string(info(strategy.param).name);
+}
+
 /// Longer than anything that works takes: tests have no tight time limits.
 constexpr auto kPatience = std::chrono::seconds(120);
 
@@ -81,8 +86,8 @@ class Gpu {
   [[nodiscard]] Fence start(const CommandList& list, std::vector<SyncPoint> wait = {});
   [[nodiscard]] Fence start_on(Queue& on, const CommandList& list,
                                std::vector<SyncPoint> wait = {});
-  /// start(), and how the job ended: 0 or its errno. An error of SUBMIT itself counts the
-  /// same, since the driver may find out at either time.
+  /// How a job of `list` ended: 0 or its errno. An error of SUBMIT itself counts the same, since
+  /// the driver may find out at either time. In any VM, also one without fences.
   [[nodiscard]] int run(const CommandList& list) { return run_on(queue, list); }
   [[nodiscard]] int run_on(Queue& on, const CommandList& list);
 
@@ -95,15 +100,26 @@ class Gpu {
 
   /// A job that stays on the GPU until open_gate(). One at a time.
   [[nodiscard]] Fence close_gate(Queue& on);
+  /// The packet that it does so with.
+  [[nodiscard]] CommandList gate();
   void open_gate();
+
+  /// For long-running VMs: a job of `list` whose end finish() waits for. One at a time.
+  void begin_on(Queue& on, CommandList list);
+  [[nodiscard]] int finish_on(Queue& on, Deadline deadline = after(kPatience));
 
  private:
   static constexpr std::uint64_t kCommandBytes = 1_MiB;
 
+  [[nodiscard]] Job place(const CommandList& list);
+
+  bool long_running_;
+  QueueErrors errors_before_;
+  std::uint64_t ends_ = 0;
   Buffer commands_;
   Mapping commands_view_;
   std::uint64_t next_command_ = 0;
-  Buffer words_;  // word 0: target of load(); word 1: gate
+  Buffer words_;  // word 0: target of load(); word 1: gate; word 2: user fence of begin_on()
   Mapping words_view_;
 };
 

@@ -36,9 +36,9 @@ void become_nobody_with(std::uint64_t limit) {
   if (::setresuid(kNobody, kNobody, kNobody) != 0) fail(errno, "setresuid");
 }
 
-class Pin : public UserptrTest {
+class Pin : public UserptrFixture {
  protected:
-  Pin() : UserptrTest(Strategy::pin) {}
+  Pin() : UserptrFixture(Strategy::pin) {}
 
   // What the test before had pinned goes with its VM, a moment after its file.
   void SetUp() override {

@@ -35,8 +35,10 @@ bool make_swap(const char* path) {
          ::fsync(file.get()) == 0;
 }
 
-class Swapped : public GpuTest {
+class Swapped : public GpuTest, public testing::WithParamInterface<Strategy> {
  protected:
+  Swapped() : GpuTest(GetParam()) {}
+
   void SetUp() override {
     if (!std::filesystem::exists(kSwap)) std::ignore = std::system("modprobe -q zram");
     std::ofstream("/sys/block/zram0/reset") << 1;
@@ -73,7 +75,11 @@ class Swapped : public GpuTest {
   bool on_ = false;
 };
 
-TEST_F(Swapped, pages_keep_what_the_gpu_has_written) {
+INSTANTIATE_TEST_SUITE_P(strategies, Swapped,
+                         testing::Values(Strategy::fence, Strategy::preempt, Strategy::fault),
+                         strategy_name);
+
+TEST_P(Swapped, pages_keep_what_the_gpu_has_written) {
   const Mapping memory = anonymous_memory(kBytes);
   std::memset(memory.bytes().data(), 1, kBytes);
   const Userptr userptr = gpu_.vm.userptr({.at = kData, .memory = memory.bytes()});
@@ -87,7 +93,7 @@ TEST_F(Swapped, pages_keep_what_the_gpu_has_written) {
   EXPECT_LT(least, kBytes / kPageBytes) << "nothing was swapped out: this has tested nothing";
 }
 
-TEST_F(Swapped, a_write_of_the_gpu_cancels_madv_free) {
+TEST_P(Swapped, a_write_of_the_gpu_cancels_madv_free) {
   const Mapping memory = anonymous_memory(kBytes);
   const Userptr userptr = gpu_.vm.userptr({.at = kData, .memory = memory.bytes()});
   for (std::uint64_t round = 1; round <= 4; ++round) {

@@ -30,9 +30,9 @@ inline Mapping map_file(int fd, int protection, int flags, std::uint64_t bytes =
 }
 
 /// A GPU with a VM of a strategy.
-class UserptrTest : public GpuTest {
+class UserptrFixture : public GpuTest {
  protected:
-  explicit UserptrTest(Strategy strategy = Strategy::fence) : GpuTest(strategy) {}
+  explicit UserptrFixture(Strategy strategy = Strategy::fence) : GpuTest(strategy) {}
 
   /// errno of MAP_USERPTR at kData.
   int bind(std::span<std::byte> memory, Access access = Access::read_write) {

@@ -13,13 +13,23 @@
 namespace figment::guest {
 namespace {
 
-TEST_F(UserptrTest, anonymous_memory_is_shared_with_the_gpu) {
+/// With every strategy that follows what the process does with its memory.
+class UserptrTest : public UserptrFixture, public testing::WithParamInterface<Strategy> {
+ protected:
+  UserptrTest() : UserptrFixture(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(strategies, UserptrTest,
+                         testing::Values(Strategy::fence, Strategy::preempt, Strategy::fault),
+                         strategy_name);
+
+TEST_P(UserptrTest, anonymous_memory_is_shared_with_the_gpu) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_DONE(bind(memory.bytes()));
   expect_shared(memory.bytes());
 }
 
-TEST_F(UserptrTest, pages_that_were_never_touched_begin_as_zero) {
+TEST_P(UserptrTest, pages_that_were_never_touched_begin_as_zero) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_DONE(bind(memory.bytes()));
   EXPECT_EQ(gpu_.load(kData + 5 * kPageBytes), 0u);
@@ -27,7 +37,7 @@ TEST_F(UserptrTest, pages_that_were_never_touched_begin_as_zero) {
   EXPECT_EQ(memory.as<std::uint64_t>()[5 * 512], 5u);
 }
 
-TEST_F(UserptrTest, a_part_of_a_mapping_is_enough) {
+TEST_P(UserptrTest, a_part_of_a_mapping_is_enough) {
   const Mapping memory = anonymous_memory(kBytes);
   const auto part = memory.bytes().subspan(3 * kPageBytes, 5 * kPageBytes);
   ASSERT_DONE(bind(part));
@@ -35,13 +45,13 @@ TEST_F(UserptrTest, a_part_of_a_mapping_is_enough) {
   EXPECT_ERRNO(gpu_.try_load(kData + 5 * kPageBytes), EFAULT);
 }
 
-TEST_F(UserptrTest, shared_anonymous_memory_is_taken) {
+TEST_P(UserptrTest, shared_anonymous_memory_is_taken) {
   const Mapping memory = map_file(-1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
   ASSERT_DONE(bind(memory.bytes()));
   expect_shared(memory.bytes());
 }
 
-TEST_F(UserptrTest, memfd_is_taken) {
+TEST_P(UserptrTest, memfd_is_taken) {
   const UniqueFd fd(::memfd_create("figment", MFD_CLOEXEC));
   ASSERT_TRUE(fd);
   ASSERT_EQ(::ftruncate(fd.get(), kBytes), 0);
@@ -50,7 +60,7 @@ TEST_F(UserptrTest, memfd_is_taken) {
   expect_shared(memory.bytes());
 }
 
-TEST_F(UserptrTest, huge_pages_are_taken) {
+TEST_P(UserptrTest, huge_pages_are_taken) {
   const Mapping memory = anonymous_memory(4_MiB, kHugePageBytes);
   ::madvise(memory.bytes().data(), memory.bytes().size(), MADV_HUGEPAGE);
   std::memset(memory.bytes().data(), 0, memory.bytes().size());
@@ -61,7 +71,7 @@ TEST_F(UserptrTest, huge_pages_are_taken) {
   }
 }
 
-TEST_F(UserptrTest, read_only_memory_needs_the_flag) {
+TEST_P(UserptrTest, read_only_memory_needs_the_flag) {
   const Mapping memory = anonymous_memory(kBytes);
   memory.as<std::uint64_t>()[7] = 70;
   ASSERT_EQ(::mprotect(memory.bytes().data(), kBytes, PROT_READ), 0);
@@ -73,7 +83,7 @@ TEST_F(UserptrTest, read_only_memory_needs_the_flag) {
   EXPECT_EQ(memory.as<std::uint64_t>()[7], 70u);
 }
 
-TEST_F(UserptrTest, read_only_mapping_of_writable_memory_is_not_written) {
+TEST_P(UserptrTest, read_only_mapping_of_writable_memory_is_not_written) {
   const Mapping memory = anonymous_memory(kBytes);
   memory.as<std::uint64_t>()[7] = 70;
   ASSERT_DONE(bind(memory.bytes(), Access::read_only));
@@ -84,7 +94,7 @@ TEST_F(UserptrTest, read_only_mapping_of_writable_memory_is_not_written) {
   EXPECT_EQ(gpu_.load(kData + 7 * 8), 71u);
 }
 
-TEST_F(UserptrTest, memory_that_is_not_mapped_is_refused) {
+TEST_P(UserptrTest, memory_that_is_not_mapped_is_refused) {
   std::uint64_t address = 0;
   {
     const Mapping gone = anonymous_memory(kBytes);
@@ -95,7 +105,7 @@ TEST_F(UserptrTest, memory_that_is_not_mapped_is_refused) {
   expect_healthy();
 }
 
-TEST_F(UserptrTest, a_hole_in_the_middle_is_refused) {
+TEST_P(UserptrTest, a_hole_in_the_middle_is_refused) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_EQ(::munmap(memory.bytes().data() + 7 * kPageBytes, kPageBytes), 0);
   EXPECT_ERRNO(bind(memory.bytes()), EFAULT);
@@ -103,7 +113,7 @@ TEST_F(UserptrTest, a_hole_in_the_middle_is_refused) {
   EXPECT_ERRNO(gpu_.try_load(kData), EFAULT);
 }
 
-TEST_F(UserptrTest, kernel_addresses_and_ranges_that_wrap_are_refused) {
+TEST_P(UserptrTest, kernel_addresses_and_ranges_that_wrap_are_refused) {
   // Both errors are true of such a range: it overflows, and nothing is mapped there.
   const auto expect_refused = [&](std::uint64_t address, std::uint64_t bytes) {
     const int error = bind_raw(address, bytes);
@@ -117,7 +127,7 @@ TEST_F(UserptrTest, kernel_addresses_and_ranges_that_wrap_are_refused) {
   expect_healthy();
 }
 
-TEST_F(UserptrTest, parts_of_pages_are_refused) {
+TEST_P(UserptrTest, parts_of_pages_are_refused) {
   const Mapping memory = anonymous_memory(kBytes);
   const std::uint64_t address = user_pointer(memory.bytes().data());
   EXPECT_ERRNO(bind_raw(address + 8, kPageBytes), EINVAL);
@@ -125,7 +135,7 @@ TEST_F(UserptrTest, parts_of_pages_are_refused) {
   EXPECT_ERRNO(bind_raw(address, 0), EINVAL);
 }
 
-TEST_F(UserptrTest, a_file_is_refused) {
+TEST_P(UserptrTest, a_file_is_refused) {
   // /proc/self/exe lives on a real file system, whatever the root is.
   const UniqueFd fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(fd);
@@ -136,7 +146,7 @@ TEST_F(UserptrTest, a_file_is_refused) {
   expect_healthy();
 }
 
-class DeviceMemory : public UserptrTest, public testing::WithParamInterface<Placement> {};
+class DeviceMemory : public UserptrFixture, public testing::WithParamInterface<Placement> {};
 
 INSTANTIATE_TEST_SUITE_P(placements, DeviceMemory,
                          testing::Values(Placement::system, Placement::vram), [](const auto& info) {
@@ -150,7 +160,7 @@ TEST_P(DeviceMemory, view_of_a_buffer_is_refused) {
   expect_healthy();
 }
 
-TEST_F(UserptrTest, anonymous_memory_followed_by_device_memory_is_refused) {
+TEST_P(UserptrTest, anonymous_memory_followed_by_device_memory_is_refused) {
   const Mapping memory = anonymous_memory(2 * kPageBytes);
   const Buffer buffer = gpu_.device.buffer({});
   drm_figment_bo_mmap_offset request = {.handle = buffer.handle()};
@@ -162,11 +172,11 @@ TEST_F(UserptrTest, anonymous_memory_followed_by_device_memory_is_refused) {
   expect_healthy();
 }
 
-TEST_F(UserptrTest, same_memory_may_be_mapped_twice_and_in_two_vms) {
+TEST_P(UserptrTest, same_memory_may_be_mapped_twice_and_in_two_vms) {
   const Mapping memory = anonymous_memory(kPageBytes);
   ASSERT_DONE(bind(memory.bytes()));
   const Userptr again = gpu_.vm.userptr({.at = kData + 1_MiB, .memory = memory.bytes()});
-  Gpu other;
+  Gpu other(GetParam());
   const Userptr there = other.vm.userptr({.at = kData, .memory = memory.bytes()});
   EXPECT_DONE(gpu_.store(kData, 1));
   EXPECT_EQ(gpu_.load(kData + 1_MiB), 1u);
@@ -175,7 +185,7 @@ TEST_F(UserptrTest, same_memory_may_be_mapped_twice_and_in_two_vms) {
   EXPECT_EQ(memory.as<std::uint64_t>()[1], 2u);
 }
 
-TEST_F(UserptrTest, partial_unmap_leaves_the_rest) {
+TEST_P(UserptrTest, partial_unmap_leaves_the_rest) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_DONE(bind(memory.bytes()));
   gpu_.vm.unmap({.at = kData + 4 * kPageBytes, .bytes = 2 * kPageBytes});
@@ -188,7 +198,7 @@ TEST_F(UserptrTest, partial_unmap_leaves_the_rest) {
 
 // The process changes the memory while it is mapped.
 
-TEST_F(UserptrTest, memory_that_is_unmapped_under_the_driver_is_no_longer_reached) {
+TEST_P(UserptrTest, memory_that_is_unmapped_under_the_driver_is_no_longer_reached) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_DONE(bind(memory.bytes()));
   expect_shared(memory.bytes());
@@ -198,7 +208,7 @@ TEST_F(UserptrTest, memory_that_is_unmapped_under_the_driver_is_no_longer_reache
   expect_healthy();
 }
 
-TEST_F(UserptrTest, new_memory_at_the_address_can_be_bound_again) {
+TEST_P(UserptrTest, new_memory_at_the_address_can_be_bound_again) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_DONE(bind(memory.bytes()));
   expect_shared(memory.bytes());
@@ -209,7 +219,7 @@ TEST_F(UserptrTest, new_memory_at_the_address_can_be_bound_again) {
   expect_shared(memory.bytes());
 }
 
-TEST_F(UserptrTest, memory_that_is_given_back_with_madvise_is_fresh_for_both) {
+TEST_P(UserptrTest, memory_that_is_given_back_with_madvise_is_fresh_for_both) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_DONE(bind(memory.bytes()));
   expect_shared(memory.bytes());
@@ -220,7 +230,7 @@ TEST_F(UserptrTest, memory_that_is_given_back_with_madvise_is_fresh_for_both) {
   }
 }
 
-TEST_F(UserptrTest, memory_that_becomes_read_only_is_no_longer_written) {
+TEST_P(UserptrTest, memory_that_becomes_read_only_is_no_longer_written) {
   const Mapping memory = anonymous_memory(kBytes);
   ASSERT_DONE(bind(memory.bytes()));
   EXPECT_DONE(gpu_.store(kData, 1));
@@ -232,7 +242,7 @@ TEST_F(UserptrTest, memory_that_becomes_read_only_is_no_longer_written) {
   EXPECT_EQ(memory.as<std::uint64_t>()[0], 3u);
 }
 
-TEST_F(UserptrTest, unmapping_in_the_middle_of_a_job_waits_for_it) {
+TEST_F(UserptrFixture, unmapping_in_the_middle_of_a_job_waits_for_it) {
   // The job has the page in its hands: munmap() must not return before it is done, or
   // the write would land in memory that is somebody else's by then.
   Mapping memory = anonymous_memory(kBytes);
