@@ -28,6 +28,24 @@ const std::vector<std::string> kParanoidSubset = {"*UserptrTest.*", "Module.*", 
                                                   "Killed.*",
                                                   "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
+// What makes sense on one GPU only.
+const std::vector<std::string> kOfCommandPreemption = {"CommandPreemption.*"};
+
+// A GPU that can put a job aside only between two packets: how a driver finds out that one does not
+// leave.
+const GpuProperties kCommandGpu = {{"preempt", "command"}, {"faults", "off"}};
+const std::vector<std::string> kCommandSubset = {"CommandPreemption.*", "*UserptrTest.*/preempt"};
+
+// A GPU that takes its time with everything, and looks where nobody has asked it to: what can be
+// in flight at some moment is then in flight. With none of it an invalidation is over at once.
+const GpuProperties kSlowGpu = {{"invalidate-ns", "0-200000"}, {"preempt-ns", "0-500000"},
+                                {"event-ns", "0-50000"},       {"access-ns", "0-20000"},
+                                {"doorbell-ns", "0-50000"},    {"interrupt-ns", "0-50000"},
+                                {"prefetch-pages", "8"}};
+const std::vector<std::string> kSlowSubset = {"*UserptrTest.*", "*LongRunning.*", "PageFault.*",
+                                              "UserFault.*",    "*Swapped.*",     "Unbind.*",
+                                              "*Fork.under_gpu_writes_corrupts_nothing/both"};
+
 constexpr const char* kFuzzPrefix = "fuzz.";
 
 std::string join(const std::vector<std::string>& words, char separator) {
@@ -132,7 +150,7 @@ class CommandTest : public TestSource {
 // are those of that name.
 class GuestTests : public TestSource {
  public:
-  // `subset`: globs of Suite.Case, or none for all.
+  // `subset`: globs of Suite.Case, or none for all that make sense on the GPU that can do most.
   GuestTests(Workshop& workshop, VmOptions vm, std::string prefix, std::vector<std::string> subset)
       : workshop_(workshop), vm_(std::move(vm)), prefix_(std::move(prefix)),
         subset_(std::move(subset)) {}
@@ -141,7 +159,10 @@ class GuestTests : public TestSource {
     const Output list = capture({program(), "--gtest_list_tests"});
     if (list.status != 0) throw Failure("figment-guest-tests cannot list its tests");
     std::vector<std::string> names = parse_test_list(list.text);
-    std::erase_if(names, [this](const std::string& name) { return !is_selected(name, subset_); });
+    std::erase_if(names, [this](const std::string& name) {
+      return subset_.empty() ? is_selected(name, kOfCommandPreemption)
+                             : !is_selected(name, subset_);
+    });
     for (std::string& name : names) name = prefix_ + name;
     names.push_back(log_name());
     return names;
@@ -156,7 +177,7 @@ class GuestTests : public TestSource {
     const auto run_one = [&](const Argv& command, const auto& output) {
       // A guest that died is run again without the test that it died in: the names say which.
       const std::string rerun = "./figment test '" + prefix_ + "*'" +
-                                (prefix_ == "guest." && vm_.kernel != "stock"
+                                (prefix_ != vm_.kernel + "." && vm_.kernel != "stock"
                                      ? " --kernel " + vm_.kernel
                                      : "");
       const Verdict verdict = run_test_guest(
@@ -306,8 +327,9 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   std::vector<MesonTest> tests;
   // With a kernel of the user's choice the tests in guests are for that one.
   const bool all_kernels = vm.kernel == "stock";
-  std::vector<std::string> prefixes = {"guest.",    "demo.",    "debug.", "paranoid.",
-                                       "controls.", "mutants.", "kunit.", "driver.",   kFuzzPrefix};
+  std::vector<std::string> prefixes = {"guest.",    "slow.",    "command.", "demo.",
+                                       "debug.",    "paranoid.", "controls.", "mutants.",
+                                       "kunit.",    "driver.",  kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");
@@ -350,7 +372,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   };
   const fs::path folder = workshop.meson_folder();
   std::vector<std::string> targets = targets_of(folder);
-  if (wanted("guest.") || wanted("debug.") || wanted("paranoid.") || wanted("mutants.")) {
+  if (wanted("guest.") || wanted("slow.") || wanted("command.") || wanted("debug.") || wanted("paranoid.") || wanted("mutants.")) {
     targets.push_back(workshop.meson_product("figment-guest-tests").lexically_relative(folder));
   }
   if (!targets.empty()) workshop.programs(targets);
@@ -373,6 +395,18 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   if (wanted("guest.")) {
     sources.push_back(
         std::make_unique<GuestTests>(workshop, vm, "guest.", std::vector<std::string>{}));
+  }
+  const auto with = [&vm](const GpuProperties& gpu) {
+    VmOptions other = vm;
+    other.gpu.insert(other.gpu.begin(), gpu.begin(), gpu.end());
+    return other;
+  };
+  if (wanted("slow.")) {
+    sources.push_back(std::make_unique<GuestTests>(workshop, with(kSlowGpu), "slow.", kSlowSubset));
+  }
+  if (wanted("command.")) {
+    sources.push_back(
+        std::make_unique<GuestTests>(workshop, with(kCommandGpu), "command.", kCommandSubset));
   }
   if (all_kernels && wanted("debug.")) {
     sources.push_back(

@@ -109,9 +109,8 @@ Fence Gpu::close_gate(Queue& on) {
   return start_on(on, gate());
 }
 
-CommandList Gpu::gate() {
+CommandList Gpu::gate(CommandList list) {
   words_view_.as<std::uint64_t>()[1] = 0;
-  CommandList list;
   list.wait({.at = kGate, .compare = Compare::ne, .reference = 0});
   return list;
 }

@@ -100,8 +100,8 @@ class Gpu {
 
   /// A job that stays on the GPU until open_gate(). One at a time.
   [[nodiscard]] Fence close_gate(Queue& on);
-  /// The packet that it does so with.
-  [[nodiscard]] CommandList gate();
+  /// The packet that it does so with, behind those of `list`.
+  [[nodiscard]] CommandList gate(CommandList list = {});
   void open_gate();
 
   /// For long-running VMs: a job of `list` whose end finish() waits for. One at a time.
