@@ -16,14 +16,18 @@
  * added under the notifier lock, after the check that no page is lost, as the
  * fences of jobs are elsewhere; so no queue slips in.
  *
- * Resuming needs memory and the pages, so no fence may depend on it. A worker does
- * it when there is work for the queues, else the next SUBMIT: a process that forks
- * with an idle GPU pays for the preemption once.
+ * Resuming needs memory and the pages, so no fence may depend on it. A thread of
+ * the VM does it when there is work for the queues, else the next SUBMIT: a process
+ * that forks with an idle GPU pays for the preemption once. It is a thread and not a
+ * work so that it can be interrupted when the VM is closed: what it waits for may be
+ * up to user space, which may be waiting for the VM to be closed.
  *
  * A queue that does not leave in time is reset, and its job lost. That bounds the
  * time that the preempt fence takes, whatever user space has the GPU do.
  */
 #include <linux/dma-fence.h>
+#include <linux/kthread.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <drm/drm_print.h>
@@ -106,8 +110,10 @@ static void figment_preempt_suspend_work(struct work_struct *work)
 	bool busy = figment_preempt_suspend(vm);
 
 	dma_fence_end_signalling(cookie);
-	if (busy)
-		queue_delayed_work(vm->fdev->fault_wq, &vm->preempt.resume, 0);
+	if (busy) {
+		WRITE_ONCE(vm->preempt.resume, true);
+		wake_up(&vm->preempt.wait);
+	}
 }
 
 /* --- resume --------------------------------------------------------------- */
@@ -166,41 +172,67 @@ static int figment_preempt_resume(struct figment_vm *vm)
 	return 0;
 }
 
-static void figment_preempt_resume_work(struct work_struct *work)
+static int figment_preempt_thread(void *data)
 {
-	struct figment_vm *vm = container_of(to_delayed_work(work), struct figment_vm,
-					     preempt.resume);
-	int ret = figment_preempt_resume(vm);
+	struct figment_vm *vm = data;
+	long wait = MAX_SCHEDULE_TIMEOUT;
+	int ret;
 
-	/* -ENODEV, -ENOENT: there is nothing left to resume. */
-	if (!ret || ret == -ENODEV || ret == -ENOENT)
-		return;
-	drm_dbg_driver(&vm->fdev->drm, "asid %u: not resumed yet: %pe\n", vm->pt.asid,
-		       ERR_PTR(ret));
-	queue_delayed_work(vm->fdev->fault_wq, &vm->preempt.resume,
-			   msecs_to_jiffies(FIGMENT_RESUME_RETRY_MS));
+	allow_kernel_signal(SIGKILL);
+	while (!kthread_should_stop() && !signal_pending(current)) {
+		wait_event_interruptible_timeout(vm->preempt.wait, kthread_should_stop() ||
+						 xchg(&vm->preempt.resume, false), wait);
+		if (kthread_should_stop() || signal_pending(current))
+			break;
+
+		wait = MAX_SCHEDULE_TIMEOUT;
+		ret = figment_preempt_resume(vm);
+		/* -ENODEV, -ENOENT: there is nothing left to resume. */
+		if (!ret || ret == -ENODEV || ret == -ENOENT)
+			continue;
+		drm_dbg_driver(&vm->fdev->drm, "asid %u: not resumed yet: %pe\n", vm->pt.asid,
+			       ERR_PTR(ret));
+		wait = msecs_to_jiffies(FIGMENT_RESUME_RETRY_MS);
+	}
+
+	/* Closed: stay to be stopped. */
+	flush_signals(current);
+	wait_event_idle(vm->preempt.wait, kthread_should_stop());
+	return 0;
 }
 
 /* --- life ----------------------------------------------------------------- */
 
-static void figment_preempt_vm_init(struct figment_vm *vm)
+static int figment_preempt_vm_init(struct figment_vm *vm)
 {
+	struct task_struct *thread;
+
 	mutex_init(&vm->preempt.lock);
 	INIT_LIST_HEAD(&vm->preempt.queues);
 	INIT_WORK(&vm->preempt.suspend, figment_preempt_suspend_work);
-	INIT_DELAYED_WORK(&vm->preempt.resume, figment_preempt_resume_work);
+	init_waitqueue_head(&vm->preempt.wait);
 	vm->preempt.context = dma_fence_context_alloc(1);
+
+	thread = kthread_run(figment_preempt_thread, vm, "figment-resume/%u", vm->pt.asid);
+	if (IS_ERR(thread)) {
+		mutex_destroy(&vm->preempt.lock);
+		return PTR_ERR(thread);
+	}
+	vm->preempt.thread = thread;
+	return 0;
+}
+
+static void figment_preempt_vm_interrupt(struct figment_vm *vm)
+{
+	send_sig(SIGKILL, vm->preempt.thread, true);
 }
 
 static void figment_preempt_vm_fini(struct figment_vm *vm)
 {
-	/*
-	 * In this order: without a fence nobody asks for a suspension, which may
-	 * ask for a resumption, which finds the VM closed.
-	 */
+	/* Without a fence nobody asks for a suspension, which asks for a resumption. */
 	figment_preempt_suspend(vm);
 	cancel_work_sync(&vm->preempt.suspend);
-	cancel_delayed_work_sync(&vm->preempt.resume);
+	kthread_stop(vm->preempt.thread);
 	kfree(vm->preempt.spare);
 	mutex_destroy(&vm->preempt.lock);
 }
@@ -226,6 +258,7 @@ const struct figment_strategy figment_strategy_preempt = {
 	.name = "preempt",
 	.long_running = true,
 	.vm_init = figment_preempt_vm_init,
+	.vm_interrupt = figment_preempt_vm_interrupt,
 	.vm_fini = figment_preempt_vm_fini,
 	.add_queue = figment_preempt_add_queue,
 	.remove_queue = figment_preempt_remove_queue,

@@ -31,8 +31,10 @@ struct figment_strategy {
 	bool long_running;
 	/** @root_flags: For ASID_ROOT. */
 	u64 root_flags;
-	/** @vm_init: A VM begins; under no lock, or NULL. */
-	void (*vm_init)(struct figment_vm *vm);
+	/** @vm_init: A VM begins; under no lock. 0 or a negative errno. Or NULL. */
+	int (*vm_init)(struct figment_vm *vm);
+	/** @vm_interrupt: The VM is about to be closed: let go of its lock. Or NULL. */
+	void (*vm_interrupt)(struct figment_vm *vm);
 	/** @vm_fini: The VM has no queue any more, and no bind; sleeps. Or NULL. */
 	void (*vm_fini)(struct figment_vm *vm);
 	/** @add_queue: A queue of the VM is there, not running yet. Or NULL: it may run. */

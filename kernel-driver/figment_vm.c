@@ -392,6 +392,8 @@ void figment_vm_put(struct figment_vm *vm)
  */
 void figment_vm_shut(struct figment_vm *vm)
 {
+	if (vm->strategy->vm_interrupt)
+		vm->strategy->vm_interrupt(vm);
 	guard(mutex)(&vm->lock);
 	vm->closed = true;
 }
@@ -541,19 +543,22 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 		ret = -ENOMEM;
 		goto fini_bind;
 	}
+	ret = ops->vm_init ? ops->vm_init(vm) : 0;
+	if (ret)
+		goto put_resv;
 	drm_gpuvm_init(&vm->base, "figment", DRM_GPUVM_IMMEDIATE_MODE, &fdev->drm, resv,
 		       0, BIT_ULL(FIGMENT_VA_BITS),
 		       FIGMENT_VA_END, BIT_ULL(FIGMENT_VA_BITS) - FIGMENT_VA_END,
 		       &figment_vm_ops);
 	/* The VM holds it from now on. */
 	drm_gem_object_put(resv);
-	if (ops->vm_init)
-		ops->vm_init(vm);
 
 	scoped_guard(mutex, &fdev->vms.lock)
 		list_add_tail(&vm->device_link, &fdev->vms.list);
 	return vm;
 
+put_resv:
+	drm_gem_object_put(resv);
 fini_bind:
 	drm_sched_entity_fini(&vm->bind.entity);
 	drm_sched_fini(&vm->bind.sched);

@@ -6,6 +6,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/sizes.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include <drm/drm_gpusvm.h>
@@ -20,6 +21,7 @@ struct figment_preempt_fence;
 struct figment_queue;
 struct figment_strategy;
 struct figment_userptr;
+struct task_struct;
 struct xarray;
 
 /* The first pages catch null pointers; the last 2 MiB are for the rings. */
@@ -87,8 +89,12 @@ struct figment_vm {
 		u64 seqno;
 		/** @preempt.suspend: On the preemption workqueue. */
 		struct work_struct suspend;
-		/** @preempt.resume: On the fault workqueue. */
-		struct delayed_work resume;
+		/** @preempt.thread: Brings the queues back. */
+		struct task_struct *thread;
+		/** @preempt.wait: Where it waits. */
+		wait_queue_head_t wait;
+		/** @preempt.resume: There is something to do for it. */
+		bool resume;
 	} preempt;
 
 	/** @free_work: Tears down when @refs is zero. */

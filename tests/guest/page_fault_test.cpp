@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -165,20 +166,19 @@ TEST_F(PageFault, of_memory_that_is_unbound_meanwhile) {
   expect_healthy();
 }
 
-// Pages that a process provides, when it likes.
-class UserFault : public PageFault {
- protected:
-  void SetUp() override {
-    uffd_ = UniqueFd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC)));
-    ASSERT_TRUE(uffd_) << name(errno);
+/// Pages of a range that the process provides, when it likes.
+class UserPages {
+ public:
+  explicit UserPages(std::span<std::byte> memory)
+      : uffd_(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC))) {
+    if (!uffd_) fail(errno, "userfaultfd");
     uffdio_api api = {.api = UFFD_API};
-    ASSERT_EQ(::ioctl(uffd_.get(), UFFDIO_API, &api), 0);
-    uffdio_register range = {.range = {user_pointer(memory_.bytes().data()), kBytes},
+    if (::ioctl(uffd_.get(), UFFDIO_API, &api) != 0) fail(errno, "UFFDIO_API");
+    uffdio_register range = {.range = {user_pointer(memory.data()), memory.size()},
                              .mode = UFFDIO_REGISTER_MODE_MISSING};
-    ASSERT_EQ(::ioctl(uffd_.get(), UFFDIO_REGISTER, &range), 0);
-    ASSERT_DONE(bind(memory_.bytes()));
+    if (::ioctl(uffd_.get(), UFFDIO_REGISTER, &range) != 0) fail(errno, "UFFDIO_REGISTER");
   }
-  /// Waits until somebody wants a page, and returns which; its address, or 0.
+  /// Waits until somebody wants a page. Its address; 0: nobody did.
   [[nodiscard]] std::uint64_t wanted() {
     pollfd one = {.fd = uffd_.get(), .events = POLLIN};
     uffd_msg message = {};
@@ -193,19 +193,29 @@ class UserFault : public PageFault {
     uffdio_copy copy = {.dst = address, .src = user_pointer(page.data()), .len = kPageBytes};
     EXPECT_EQ(::ioctl(uffd_.get(), UFFDIO_COPY, &copy), 0) << name(errno);
   }
+  /// From now on it is ordinary memory.
+  void close() { uffd_ = UniqueFd(); }
+
+ private:
+  UniqueFd uffd_;
+};
+
+class UserFault : public PageFault {
+ protected:
+  void SetUp() override { ASSERT_DONE(bind(memory_.bytes())); }
 
   Mapping memory_ = anonymous_memory(kBytes);
-  UniqueFd uffd_;
+  UserPages pages_{memory_.bytes()};
 };
 
 TEST_F(UserFault, is_waited_for) {
   CommandList list;
   list.copy({.to = kData + 8, .from = kData + 16, .bytes = 8});
   gpu_.begin_on(gpu_.queue, list);
-  const std::uint64_t address = wanted();
+  const std::uint64_t address = pages_.wanted();
   EXPECT_EQ(address, user_pointer(memory_.bytes().data()));
   EXPECT_ERRNO(gpu_.finish_on(gpu_.queue, after(50ms)), ETIME);
-  provide(address, 7);
+  pages_.provide(address, 7);
   EXPECT_DONE(gpu_.finish_on(gpu_.queue));
   EXPECT_EQ(memory_.as<std::uint64_t>()[1], 7u);
 }
@@ -215,7 +225,7 @@ TEST_F(UserFault, holds_up_nobody_else) {
   CommandList list;
   list.fill({.at = kData, .bytes = 8, .value = 1});
   gpu_.begin_on(gpu_.queue, list);
-  const std::uint64_t address = wanted();
+  const std::uint64_t address = pages_.wanted();
   ASSERT_NE(address, 0u);
   // Another process, which faults and forks; and another queue of the same VM.
   EXPECT_EQ(in_child([] {
@@ -239,7 +249,7 @@ TEST_F(UserFault, holds_up_nobody_else) {
   second.submit({.at = kData + 2_GiB, .bytes = other.bytes()});
   const UserFence last{.word = &memory.as<std::uint64_t>().back(), .reference = 3};
   EXPECT_TRUE(wait(gpu_.device.fd(), last, after(kPatience)));
-  provide(address, 0);
+  pages_.provide(address, 0);
   EXPECT_DONE(gpu_.finish_on(gpu_.queue));
 }
 
@@ -247,8 +257,8 @@ TEST_F(UserFault, that_nobody_serves_ends_with_its_descriptor) {
   CommandList list;
   list.fill({.at = kData, .bytes = 8, .value = 1});
   gpu_.begin_on(gpu_.queue, list);
-  ASSERT_NE(wanted(), 0u);
-  uffd_ = UniqueFd();
+  ASSERT_NE(pages_.wanted(), 0u);
+  pages_.close();
   EXPECT_DONE(gpu_.finish_on(gpu_.queue)) << "it is ordinary memory then";
   EXPECT_EQ(memory_.as<std::uint64_t>()[0], 1u);
 }
@@ -260,8 +270,60 @@ TEST_F(UserFault, that_nobody_serves_ends_with_its_queue) {
     CommandList list;
     list.fill({.at = kData, .bytes = 8, .value = 1});
     gpu_.begin_on(doomed, list);
-    ASSERT_NE(wanted(), 0u);
+    ASSERT_NE(pages_.wanted(), 0u);
   }
+  expect_healthy();
+}
+
+// A VM that was put aside comes back when all its pages are there, however long that takes.
+class UserPagesOfPreempted : public UserptrFixture {
+ protected:
+  UserPagesOfPreempted() : UserptrFixture(Strategy::preempt) {}
+
+  /// A job is put aside, and cannot come back before somebody provides a page: its address.
+  [[nodiscard]] static std::uint64_t suspend(Gpu& gpu, std::span<std::byte> memory,
+                                             UserPages& pages) {
+    gpu.begin_on(gpu.queue, gpu.gate());
+    EXPECT_EQ(::madvise(memory.data(), memory.size(), MADV_DONTNEED), 0);
+    return pages.wanted();
+  }
+};
+
+TEST_F(UserPagesOfPreempted, are_waited_for) {
+  const Mapping memory = anonymous_memory(kPageBytes);
+  ASSERT_DONE(bind(memory.bytes()));
+  UserPages pages(memory.bytes());
+  const std::uint64_t address = suspend(gpu_, memory.bytes(), pages);
+  ASSERT_NE(address, 0u);
+  gpu_.open_gate();
+  EXPECT_ERRNO(gpu_.finish_on(gpu_.queue, after(100ms)), ETIME) << "it has no page";
+  pages.provide(address, 7);
+  EXPECT_DONE(gpu_.finish_on(gpu_.queue));
+  EXPECT_EQ(gpu_.load(kData), 7u);
+}
+
+// Who closes the device may be the one who would have provided the page.
+TEST_F(UserPagesOfPreempted, do_not_keep_the_device_from_being_closed) {
+  const Mapping memory = anonymous_memory(kPageBytes);
+  std::optional<UserPages> pages;
+  {
+    Gpu gpu(Strategy::preempt);
+    gpu.vm.map_userptr({.at = kData, .memory = memory.bytes()});
+    pages.emplace(memory.bytes());
+    ASSERT_NE(suspend(gpu, memory.bytes(), *pages), 0u);
+  }
+  expect_healthy();
+}
+
+TEST_F(UserPagesOfPreempted, do_not_keep_a_process_from_ending) {
+  EXPECT_EQ(in_child([] {
+              Gpu gpu(Strategy::preempt);
+              const Mapping memory = anonymous_memory(kPageBytes);
+              gpu.vm.map_userptr({.at = kData, .memory = memory.bytes()});
+              UserPages pages(memory.bytes());
+              return suspend(gpu, memory.bytes(), pages) ? 0 : 1;
+            }),
+            0);
   expect_healthy();
 }
 
