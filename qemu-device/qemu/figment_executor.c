@@ -3,7 +3,9 @@
  * Who runs the Figment model, and the lock around it.
  *
  * executor=thread: a thread of the device runs the model without the BQL, one
- * small step at a time, and lets a vCPU that wants a register in between.
+ * small step at a time, and lets a vCPU that wants a register in between. Behind
+ * an IOMMU it takes the BQL for each step: a translation that fails raises an
+ * interrupt of the IOMMU, from wherever it was asked for.
  * executor=clock: a timer on the virtual clock runs it; with -icount the whole
  * machine is then deterministic.
  */
@@ -12,6 +14,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/processor.h"
 #include "qemu/rcu.h"
+#include "exec/address-spaces.h"
 #include "hw/pci/msix.h"
 #include "qapi/error.h"
 #include "system/runstate.h"
@@ -105,6 +108,26 @@ static void figment_thread_wait(FigmentExecutor *x)
     x->sleeping = false;
 }
 
+/* With the lock, which is dropped in between: the BQL comes before it. */
+static void figment_step_with_bql(FigmentState *s)
+{
+    FigmentExecutor *x = &s->executor;
+
+    g_mutex_unlock(&x->lock);
+    bql_lock();
+    g_mutex_lock(&x->lock);
+    if (x->running && !x->stopping) {
+        figment_run(s, 1);
+    }
+    g_mutex_unlock(&x->lock);
+    figment_deliver_pending(s);
+    bql_unlock();
+    while (qatomic_read(&x->waiters)) {
+        g_thread_yield();
+    }
+    g_mutex_lock(&x->lock);
+}
+
 static void *figment_thread(void *opaque)
 {
     FigmentState *s = opaque;
@@ -117,6 +140,10 @@ static void *figment_thread(void *opaque)
 
         if (!x->running || x->next_ns > figment_now()) {
             figment_thread_wait(x);
+            continue;
+        }
+        if (x->behind_iommu) {
+            figment_step_with_bql(s);
             continue;
         }
         figment_run(s, 1);
@@ -250,6 +277,8 @@ bool figment_executor_start(FigmentState *s, Error **errp)
     g_mutex_init(&x->lock);
     g_cond_init(&x->wake);
     x->next_ns = FIGMENT_MODEL_NEVER;
+    x->behind_iommu = pci_device_iommu_address_space(PCI_DEVICE(s)) !=
+                      &address_space_memory;
     x->running = runstate_is_running();
     x->vm_state = qemu_add_vm_change_state_handler(figment_vm_state, s);
     if (x->kind == FIGMENT_EXECUTOR_THREAD) {

@@ -2,8 +2,8 @@
 /*
  * What the Figment model sees of the machine: guest memory, time, randomness,
  * traces. Called with the model lock held, from the device thread (without
- * the BQL) or from a vCPU or timer (with it), always inside an RCU read-side
- * section that figment_executor.c opens.
+ * the BQL, unless there is an IOMMU) or from a vCPU or timer (with it), always
+ * inside an RCU read-side section that figment_executor.c opens.
  *
  * The device reaches guest RAM only. An access to another device's registers
  * would need the BQL, and the holder of the BQL may be waiting for the model

@@ -34,7 +34,7 @@ typedef enum FigmentExecutorKind {
 
 /*
  * The model lock is taken inside the big QEMU lock (BQL) and held for at most
- * one small step. Whoever holds it never takes the BQL: interrupts are noted
+ * one small step. Whoever holds it never waits for the BQL: interrupts are noted
  * in `interrupts` and delivered after the model lock is dropped, and guest
  * memory is reached as RAM only (figment_host.c).
  */
@@ -57,6 +57,8 @@ typedef struct FigmentExecutor {
     struct figment_latency tick;
     /* vCPUs that want `lock`: the thread lets them in between two steps. */
     int waiters;
+    /* The thread takes the BQL for each step; constant. */
+    bool behind_iommu;
     bool sleeping; /* under `lock` */
     bool running;  /* the VM runs; under `lock` */
     bool stopping; /* under `lock` */
