@@ -66,6 +66,7 @@ struct Guest {
   unsigned gpus = 1;
   GpuProperties gpu;              // of each
   std::filesystem::path model;    // libfigment-model.so, unless `gpu` names one
+  bool iommu = false;             // between PCI devices and memory, virtio left out
   bool null_nvme = false;         // an NVMe disk that is not there, to compare with
   bool kvm = false;
   std::optional<Deterministic> deterministic;

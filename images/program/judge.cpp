@@ -58,6 +58,7 @@ constexpr std::array kPatterns = {
     Pattern{"hung task", "INFO: task ", true},
     Pattern{"refcount", "refcount_t:", true},
     Pattern{"dma", "DMA-API:", false},
+    Pattern{"iommu", "DMAR: [DMA", true},
     Pattern{"kmemleak", "new suspected memory leaks", false},
     Pattern{"debug object", "ODEBUG:", true},
     Pattern{"slab", "BUG kmalloc", true},

@@ -91,6 +91,8 @@ class MutantTests : public TestSource {
   std::string run_mutant(const Mutant& mutant, const fs::path& module) {
     VmOptions vm = vm_;
     vm.kernel = mutant.kernel;
+    vm.iommu = mutant.iommu;
+    vm.gpu.insert(vm.gpu.end(), mutant.gpu.begin(), mutant.gpu.end());
     const Argv command = mutant.run.empty() ? guest_tests_command(mutant.test)
                                             : Argv{"sh", "-c", mutant.run};
     std::string output;
@@ -149,6 +151,8 @@ Mutant parse_mutant(const std::string& name, std::string_view patch) {
     if (key == "Test") mutant.test = value;
     else if (key == "Run") mutant.run = value;
     else if (key == "Kernel") mutant.kernel = value;
+    else if (key == "Machine" && value == "iommu") mutant.iommu = true;
+    else if (key == "Gpu") mutant.gpu = parse_gpu(value);
     else if (key == "Report") mutant.report = value;
     else if (key == "Output") mutant.output = value;
     else if (key == "Trace") mutant.trace = value;

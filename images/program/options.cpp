@@ -174,6 +174,8 @@ void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
   app.add_option("--gpu", texts.gpu, "properties of each GPU: " + property_names())
       ->type_name("KEY=VALUE[,...]")
       ->allow_extra_args(false);
+  app.add_flag("--iommu", options.vm.iommu,
+               "an IOMMU between the GPUs and memory, strict: what outlives its mapping is a report");
   app.add_option("--share", texts.shares, "a folder that the guest may read and write")
       ->type_name("DIR[:MOUNT]")
       ->allow_extra_args(false);

@@ -29,6 +29,7 @@ struct VmOptions {
   std::uint64_t memory_mib = 2048;
   unsigned gpus = 1;
   GpuProperties gpu;
+  bool iommu = false;  // between the GPUs and memory
   std::vector<Share> shares;
   std::string append;
   std::chrono::seconds timeout{0};  // 0: none

@@ -149,6 +149,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   guest.memory_mib = vm.memory_mib;
   guest.gpus = vm.gpus;
   guest.gpu = vm.gpu;
+  guest.iommu = vm.iommu;
   for (auto& [name, value] : guest.gpu) {
     if (name == "model") value = visible(fs::absolute(value));
   }

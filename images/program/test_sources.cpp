@@ -46,6 +46,11 @@ const std::vector<std::string> kSlowSubset = {"*UserptrTest.*", "*LongRunning.*"
                                               "UserFault.*",    "*Swapped.*",     "Unbind.*",
                                               "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
+// What is worth an IOMMU in the path: each page that comes or goes.
+const std::vector<std::string> kIommuSubset = {"*UserptrTest.*", "*LongRunning.*", "PageFault.*",
+                                               "Pin.*",          "*Swapped.*",     "Unbind.*",
+                                               "*Fork.under_gpu_writes_corrupts_nothing/both"};
+
 constexpr const char* kFuzzPrefix = "fuzz.";
 
 std::string join(const std::vector<std::string>& words, char separator) {
@@ -327,7 +332,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   std::vector<MesonTest> tests;
   // With a kernel of the user's choice the tests in guests are for that one.
   const bool all_kernels = vm.kernel == "stock";
-  std::vector<std::string> prefixes = {"guest.",    "slow.",    "command.", "demo.",
+  std::vector<std::string> prefixes = {"guest.",    "slow.",    "command.", "iommu.", "demo.",
                                        "debug.",    "paranoid.", "controls.", "mutants.",
                                        "kunit.",    "driver.",  kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
@@ -372,7 +377,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   };
   const fs::path folder = workshop.meson_folder();
   std::vector<std::string> targets = targets_of(folder);
-  if (wanted("guest.") || wanted("slow.") || wanted("command.") || wanted("debug.") || wanted("paranoid.") || wanted("mutants.")) {
+  if (wanted("guest.") || wanted("slow.") || wanted("command.") || wanted("iommu.") || wanted("debug.") || wanted("paranoid.") || wanted("mutants.")) {
     targets.push_back(workshop.meson_product("figment-guest-tests").lexically_relative(folder));
   }
   if (!targets.empty()) workshop.programs(targets);
@@ -403,6 +408,11 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   };
   if (wanted("slow.")) {
     sources.push_back(std::make_unique<GuestTests>(workshop, with(kSlowGpu), "slow.", kSlowSubset));
+  }
+  if (wanted("iommu.")) {
+    VmOptions behind = vm;
+    behind.iommu = true;
+    sources.push_back(std::make_unique<GuestTests>(workshop, behind, "iommu.", kIommuSubset));
   }
   if (wanted("command.")) {
     sources.push_back(

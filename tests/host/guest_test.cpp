@@ -63,7 +63,7 @@ TEST(QemuArgv, a_model_that_was_asked_for_replaces_ours) {
   Guest guest = small_guest();
   guest.gpu = {{"model", "/other.so"}};
   const auto devices = values(qemu_argv(guest), "-device");
-  EXPECT_TRUE(any_contains(devices, "figment,model=/other.so"));
+  EXPECT_TRUE(any_contains(devices, "model=/other.so"));
   EXPECT_FALSE(any_contains(devices, "/m/model.so"));
 }
 
@@ -72,6 +72,18 @@ TEST(QemuArgv, a_gpu_that_can_less_can_be_asked_for) {
   guest.gpu = {{"preempt", "none"}, {"faults", "off"}};
   const auto devices = values(qemu_argv(guest), "-device");
   EXPECT_TRUE(std::ranges::contains(devices, "figment,model=/m/model.so,preempt=none,faults=off"));
+}
+
+TEST(QemuArgv, an_iommu_comes_before_what_is_behind_it) {
+  Guest guest = small_guest();
+  EXPECT_FALSE(any_contains(values(qemu_argv(guest), "-device"), "intel-iommu"));
+  guest.iommu = true;
+  const auto devices = values(qemu_argv(guest), "-device");
+  const auto place = [&](std::string_view name) {
+    return std::ranges::find_if(devices, [&](const auto& one) { return one.starts_with(name); });
+  };
+  EXPECT_LT(place("intel-iommu"), place("figment"));
+  EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-append"), "iommu.strict=1"));
 }
 
 TEST(QemuArgv, without_gpus_there_is_none) {

@@ -97,6 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
         Line{"stall", "[ 1.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "stall"},
         Line{"lockup", "[ 1.0] watchdog: BUG: soft lockup - CPU#1 stuck for 22s!", "lockup"},
         Line{"refcount", "[ 1.0] refcount_t: underflow; use-after-free.", "refcount"},
+        Line{"iommu", "[ 1.0] DMAR: [DMA Write NO_PASID] Request device [00:04.0] fault addr 0x1000", "iommu"},
         Line{"dma", "[ 1.0] figment 0000:00:03.0: DMA-API: device driver frees DMA memory", "dma"},
         Line{"bad_page", "[ 1.0] BUG: Bad page map in process figment-stress", "bad page"},
         Line{"rss", "[ 1.0] BUG: Bad rss-counter state mm:1 type:MM_ANONPAGES val:3", "bad page"},

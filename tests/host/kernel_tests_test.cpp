@@ -32,6 +32,13 @@ TEST(Mutant, may_be_caught_by_a_command_that_fails) {
   EXPECT_EQ(found.report, "");
 }
 
+TEST(Mutant, may_need_a_machine_of_its_own) {
+  const Mutant found =
+      mutant("Test: A.b\nKernel: stock\nMachine: iommu\nGpu: preempt-ns=5,faults=off\n");
+  EXPECT_TRUE(found.iommu);
+  EXPECT_THAT(found.gpu, ElementsAre(std::pair{"preempt-ns", "5"}, std::pair{"faults", "off"}));
+}
+
 TEST(Mutant, that_is_not_complete_is_an_error) {
   EXPECT_ANY_THROW(mutant("Kernel: debug\n"));
   EXPECT_ANY_THROW(mutant("Test: A.b\n"));
@@ -39,6 +46,7 @@ TEST(Mutant, that_is_not_complete_is_an_error) {
   EXPECT_ANY_THROW(mutant("Test: A.b\nKernel: newest\n"));
   EXPECT_ANY_THROW(mutant("Test: A.b\nKernel: debug\nTrace: f\n"));
   EXPECT_ANY_THROW(mutant("Test: A.b\nKernel: debug\nRepotr: lockdep\n"));
+  EXPECT_ANY_THROW(mutant("Test: A.b\nKernel: debug\nMachine: toaster\n"));
   EXPECT_ANY_THROW(parse_mutant("m", "Test: A.b\nKernel: debug\n"));
 }
 
