@@ -420,7 +420,10 @@ static void figment_unplug_objects(struct figment_device *fdev)
 {
 	struct figment_vm *vm;
 
-	/* What is on its way out lets go by itself. */
+	/* What is on its way out lets go by itself, when nobody is kept waiting. */
+	scoped_guard(mutex, &fdev->vms.lock)
+		list_for_each_entry(vm, &fdev->vms.list, device_link)
+			figment_vm_shut(vm);
 	flush_workqueue(figment_cleanup_wq);
 
 	scoped_guard(mutex, &fdev->vms.lock)

@@ -18,6 +18,7 @@
  * A page that the device has only read is mapped for reading only, so that the
  * kernel learns when the device begins to write to it.
  */
+#include <linux/delay.h>
 #include <linux/hmm.h>
 #include <linux/hmm-dma.h>
 #include <linux/mm.h>
@@ -41,6 +42,9 @@
 /* And all of a huge page. */
 #define FIGMENT_FAULT_MAX	SZ_2M
 #define FIGMENT_FAULT_PAGES	(FIGMENT_FAULT_MAX >> PAGE_SHIFT)
+/* When memory is short, or the page can not be mapped for DMA. */
+#define FIGMENT_FAULT_RETRY_MS	10
+#define FIGMENT_FAULT_ATTEMPTS	500
 
 /** struct figment_fault - A fault that is being resolved. */
 struct figment_fault {
@@ -83,7 +87,7 @@ static struct figment_vma *figment_fault_lookup(struct figment_fault *fault)
 
 /*
  * Returns 0, with a reference of the userptr; -EAGAIN: the access may be tried
- * again; -EFAULT: nobody can help.
+ * again; -ENOENT: nothing is mapped there; -EFAULT: it may not be written.
  */
 static int figment_fault_find(struct figment_fault *fault)
 {
@@ -91,7 +95,9 @@ static int figment_fault_find(struct figment_fault *fault)
 
 	guard(mutex)(&fault->vm->pt.lock);
 	vma = figment_fault_lookup(fault);
-	if (!vma || (fault->write && vma->read_only))
+	if (!vma)
+		return -ENOENT;
+	if (fault->write && vma->read_only)
 		return -EFAULT;
 	/* A buffer is there as soon as it is mapped: now it is. */
 	if (!vma->userptr)
@@ -132,7 +138,6 @@ static int figment_fault_get_pages(struct figment_fault *fault, struct hmm_range
 {
 	struct figment_userptr *userptr = fault->userptr;
 	struct mm_struct *mm = userptr->watch.notifier.mm;
-	unsigned long page = figment_fault_page(fault);
 	unsigned long seq;
 	int ret;
 
@@ -152,8 +157,8 @@ static int figment_fault_get_pages(struct figment_fault *fault, struct hmm_range
 	 * and the fault; the sequence number tells, because the old mapping had to go.
 	 */
 	seq = mmu_interval_read_begin(range->notifier);
-	ret = figment_userptr_check_memory(mm, userptr->start + (page << PAGE_SHIFT), PAGE_SIZE,
-					   fault->write);
+	ret = figment_userptr_check_memory(mm, range->start, range->end - range->start,
+					   request & HMM_PFN_REQ_WRITE);
 	if (!ret)
 		ret = hmm_range_fault_unlocked_timeout(range, 0);
 	if (!ret && range->notifier_seq != seq)
@@ -173,11 +178,15 @@ static int figment_fault_make_present(struct figment_fault *fault, struct hmm_ra
 	if (ret)
 		return ret;
 
-	/* Those around it, if they happen to be present. */
+	/* Those around it, if they happen to be present, and are ours to map. */
 	order = hmm_pfn_to_map_order(fault->pfns[0]);
 	figment_fault_set_window(fault, order < get_order(FIGMENT_FAULT_MAX) ?
 					FIGMENT_FAULT_AROUND : FIGMENT_FAULT_MAX);
-	return figment_fault_get_pages(fault, range, 0);
+	if (figment_fault_get_pages(fault, range, 0)) {
+		figment_fault_set_window(fault, PAGE_SIZE);
+		return figment_fault_get_pages(fault, range, 0);
+	}
+	return 0;
 }
 
 /* --- commit --------------------------------------------------------------- */
@@ -300,33 +309,45 @@ static int figment_fault_resolve(struct figment_fault *fault)
 	return ret;
 }
 
+/* Errors of an access that may succeed when it is tried again at once. */
+static bool figment_fault_may_pass(int error)
+{
+	return error == -EAGAIN || error == -EBUSY || error == -EINTR;
+}
+
 /** figment_fault_work() - &figment_queue.fault.work: answer the fault of a queue. */
 void figment_fault_work(struct work_struct *work)
 {
 	struct figment_queue *queue = container_of(work, struct figment_queue, fault.work);
 	struct figment_fault fault = { .vm = queue->vm };
-	struct figment_device *fdev = queue->fdev;
+	u64 address;
 	int ret;
 
-	figment_queue_get_fault(queue, &fault.address, &fault.write);
-	fault.address = ALIGN_DOWN(fault.address, PAGE_SIZE);
+	/* A report may be older than the queue: only what it waits for now counts. */
+	if (!figment_queue_get_fault(queue, &address, &fault.write))
+		goto put_queue;
+	fault.address = ALIGN_DOWN(address, PAGE_SIZE);
 
 	fault.pfns = kvmalloc_array(FIGMENT_FAULT_PAGES, sizeof(*fault.pfns), GFP_KERNEL);
 	ret = fault.pfns ? figment_fault_resolve(&fault) : -ENOMEM;
 	kvfree(fault.pfns);
 
-	/*
-	 * Lost against a notifier, or memory is short: the device faults again, and
-	 * the kernel makes progress between two rounds.
-	 */
-	if (ret == -EAGAIN || ret == -EBUSY || ret == -ENOMEM || ret == -EINTR)
-		cond_resched();
-	else if (ret)
-		drm_dbg_driver(&fdev->drm, "queue %u: no page at 0x%llx for %s: %pe\n",
+	if (ret && figment_fault_may_pass(ret)) {
+		/* Lost against a notifier: the device faults again. */
+		ret = 0;
+	} else if (ret == -ENOMEM && queue->fault.attempts++ < FIGMENT_FAULT_ATTEMPTS) {
+		/* Not at once: memory has to come from somewhere. */
+		msleep(FIGMENT_FAULT_RETRY_MS);
+		ret = 0;
+	} else {
+		queue->fault.attempts = 0;
+	}
+	if (ret)
+		drm_dbg_driver(&queue->fdev->drm, "queue %u: no page at 0x%llx for %s: %pe\n",
 			       queue->hw_id, fault.address, fault.write ? "writing" : "reading",
 			       ERR_PTR(ret));
-	figment_queue_answer_fault(queue, ret && ret != -EAGAIN && ret != -EBUSY &&
-				   ret != -ENOMEM && ret != -EINTR);
+	figment_queue_answer_fault(queue, address, ret);
+put_queue:
 	/* Taken in figment_fault_report(). */
 	figment_queue_put(queue);
 }
@@ -341,8 +362,9 @@ void figment_fault_work(struct work_struct *work)
  */
 void figment_fault_report(struct figment_queue *queue, u64 address, u32 access)
 {
-	/* On its way out: nobody waits for an answer. */
-	if (!kref_get_unless_zero(&queue->refs))
+	/* Of an earlier owner of the number, or of one on its way out: nobody waits. */
+	if (!(queue->vm->strategy->root_flags & FIGMENT_ROOT_FAULTS) ||
+	    !kref_get_unless_zero(&queue->refs))
 		return;
 	figment_queue_set_fault(queue, address,
 				access & (FIGMENT_EVENT_ACCESS_WRITE |

@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include <drm/drm_drv.h>
 #include <drm/drm_pagemap.h>
 
 #include "figment_device.h"
@@ -70,7 +71,7 @@ int figment_held_init(struct figment_userptr *userptr, const struct figment_hold
 {
 	unsigned int flags = hold->gup_flags | (userptr->read_only ? 0 : FOLL_WRITE);
 	unsigned long count = figment_held_count(userptr), taken = 0;
-	int ret;
+	int idx, ret;
 
 	ret = figment_userptr_check_memory(current->mm, userptr->start, userptr->size,
 					   !userptr->read_only);
@@ -96,7 +97,12 @@ int figment_held_init(struct figment_userptr *userptr, const struct figment_hold
 		taken += n;
 	}
 
+	/* Found by figment_vm_unplug(), or not begun. */
+	ret = -ENODEV;
+	if (!drm_dev_enter(&userptr->vm->fdev->drm, &idx))
+		goto give_back;
 	ret = figment_held_map(userptr);
+	drm_dev_exit(idx);
 	if (ret)
 		goto give_back;
 	return 0;

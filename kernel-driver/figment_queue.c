@@ -38,6 +38,7 @@
 
 #include "figment_device.h"
 #include "figment_drv.h"
+#include "figment_event.h"
 #include "figment_fault.h"
 #include "figment_job.h"
 #include "figment_queue.h"
@@ -54,6 +55,7 @@
 #define FIGMENT_TIMESLICE_NS		NSEC_PER_MSEC
 #define FIGMENT_QUEUE_RESET_US		(2 * USEC_PER_SEC)
 #define FIGMENT_QUEUE_POLL_US		10
+#define FIGMENT_QUEUE_SPACE_MS		100
 
 /* Where ring and control page of a hardware queue are mapped. */
 #define FIGMENT_QUEUE_VA(hw_id)		(FIGMENT_VA_END + (u64)(hw_id) * 2 * PAGE_SIZE)
@@ -482,11 +484,22 @@ static bool figment_queue_try_reserve(struct figment_queue *queue, int *error)
  */
 int figment_queue_reserve(struct figment_queue *queue)
 {
-	int error;
-	int ret = wait_event_interruptible(queue->space,
-					   figment_queue_try_reserve(queue, &error));
+	struct figment_device *fdev = queue->fdev;
+	int error, idx;
+	long ret;
 
-	return ret ?: error;
+	for (;;) {
+		ret = wait_event_interruptible_timeout(queue->space,
+						       figment_queue_try_reserve(queue, &error),
+						       msecs_to_jiffies(FIGMENT_QUEUE_SPACE_MS));
+		if (ret)
+			return ret < 0 ? ret : error;
+		/* An interrupt may have got lost. */
+		if (!drm_dev_enter(&fdev->drm, &idx))
+			return -ENODEV;
+		figment_event_poll(fdev);
+		drm_dev_exit(idx);
+	}
 }
 
 /** figment_queue_unreserve() - Give back what figment_queue_reserve() took. */
@@ -544,12 +557,14 @@ static bool figment_queue_has_left(u32 state)
 /**
  * figment_queue_suspend_end() - Wait until the device has put a queue aside.
  * @queue: the queue, after figment_queue_suspend_begin()
+ * @deadline: how long
  *
  * On return nothing of it is in flight. If the device does not manage in time, the
  * queue is reset, which costs it the job: -ETIME. In the signalling path; sleeps.
  */
-void figment_queue_suspend_end(struct figment_queue *queue)
+void figment_queue_suspend_end(struct figment_queue *queue, ktime_t deadline)
 {
+	s64 timeout_us = max(ktime_us_delta(deadline, ktime_get()), 1);
 	struct figment_device *fdev = queue->fdev;
 	u32 state;
 	int idx;
@@ -560,8 +575,8 @@ void figment_queue_suspend_end(struct figment_queue *queue)
 
 	read_poll_timeout(figment_queue_read32, state,
 			  figment_queue_has_left(state) || figment_device_wedged(fdev),
-			  FIGMENT_QUEUE_POLL_US, figment_preempt_timeout_ms() * USEC_PER_MSEC,
-			  false, queue, FIGMENT_QUEUE_STATE);
+			  FIGMENT_QUEUE_POLL_US, timeout_us, false, queue,
+			  FIGMENT_QUEUE_STATE);
 	if (state == FIGMENT_QUEUE_PREEMPTED) {
 		queue->saved = true;
 	} else if (!figment_device_wedged(fdev) && state != FIGMENT_QUEUE_OFF &&
@@ -618,29 +633,59 @@ void figment_queue_set_fault(struct figment_queue *queue, u64 address, bool writ
 	queue->fault.write = write;
 }
 
-/** figment_queue_get_fault() - What it waits for. */
-void figment_queue_get_fault(struct figment_queue *queue, u64 *address, bool *write)
+/* Does the device wait for an answer about @address? The caller is inside drm_dev_enter(). */
+static bool figment_queue_has_faulted(struct figment_queue *queue, u64 address)
 {
-	guard(spinlock_irqsave)(&queue->lock);
-	*address = queue->fault.address;
-	*write = queue->fault.write;
+	struct figment_device *fdev = queue->fdev;
+
+	lockdep_assert_held(&queue->hw_lock);
+
+	return !figment_device_wedged(fdev) &&
+	       figment_queue_read32(queue, FIGMENT_QUEUE_STATE) == FIGMENT_QUEUE_FAULTED &&
+	       figment_read64(fdev, FIGMENT_REG_QUEUE(queue->hw_id) +
+			      FIGMENT_QUEUE_ADDRESS) == address;
+}
+
+/**
+ * figment_queue_get_fault() - What the device waits for.
+ * @queue: the queue
+ * @address: gets the GPU address
+ * @write: gets whether it is to be written
+ *
+ * Return: false when it does not wait, or not for what was reported last.
+ */
+bool figment_queue_get_fault(struct figment_queue *queue, u64 *address, bool *write)
+{
+	bool waits;
+	int idx;
+
+	scoped_guard(spinlock_irqsave, &queue->lock) {
+		*address = queue->fault.address;
+		*write = queue->fault.write;
+	}
+
+	guard(mutex)(&queue->hw_lock);
+	if (queue->dead || !drm_dev_enter(&queue->fdev->drm, &idx))
+		return false;
+	waits = figment_queue_has_faulted(queue, *address);
+	drm_dev_exit(idx);
+	return waits;
 }
 
 /**
  * figment_queue_answer_fault() - Let the device try again, or give up.
  * @queue: the queue; nothing happens if it does not wait any more
+ * @address: GPU address that the answer is about
  * @kill: the job ends with -EFAULT
  */
-void figment_queue_answer_fault(struct figment_queue *queue, bool kill)
+void figment_queue_answer_fault(struct figment_queue *queue, u64 address, bool kill)
 {
-	struct figment_device *fdev = queue->fdev;
 	int idx;
 
 	guard(mutex)(&queue->hw_lock);
-	if (queue->dead || !drm_dev_enter(&fdev->drm, &idx))
+	if (queue->dead || !drm_dev_enter(&queue->fdev->drm, &idx))
 		return;
-	if (!figment_device_wedged(fdev) &&
-	    figment_queue_read32(queue, FIGMENT_QUEUE_STATE) == FIGMENT_QUEUE_FAULTED)
+	if (figment_queue_has_faulted(queue, address))
 		figment_queue_command(queue, kill ? FIGMENT_QUEUE_FAULT_KILL :
 						    FIGMENT_QUEUE_FAULT_RETRY);
 	drm_dev_exit(idx);

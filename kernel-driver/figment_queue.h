@@ -112,6 +112,8 @@ struct figment_queue {
 		/** @fault.address: Under @lock, as @fault.write. */
 		u64 address;
 		bool write;
+		/** @fault.attempts: That memory was short for; by @fault.work. */
+		u32 attempts;
 		/** @fault.work: On the fault workqueue; has a reference of the queue. */
 		struct work_struct work;
 	} fault;
@@ -147,10 +149,10 @@ void figment_queue_unreserve(struct figment_queue *queue);
 bool figment_queue_has_failed(struct figment_queue *queue, u64 errors);
 bool figment_queue_is_busy(struct figment_queue *queue);
 void figment_queue_suspend_begin(struct figment_queue *queue);
-void figment_queue_suspend_end(struct figment_queue *queue);
+void figment_queue_suspend_end(struct figment_queue *queue, ktime_t deadline);
 void figment_queue_resume(struct figment_queue *queue);
 void figment_queue_set_fault(struct figment_queue *queue, u64 address, bool write);
-void figment_queue_get_fault(struct figment_queue *queue, u64 *address, bool *write);
-void figment_queue_answer_fault(struct figment_queue *queue, bool kill);
+bool figment_queue_get_fault(struct figment_queue *queue, u64 *address, bool *write);
+void figment_queue_answer_fault(struct figment_queue *queue, u64 address, bool kill);
 
 #endif

@@ -11,9 +11,12 @@
  *
  * Nothing is present when a range is bound, and SUBMIT has nothing to look at.
  */
+#include <linux/hmm.h>
 #include <linux/hmm-dma.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+
+#include <drm/drm_drv.h>
 
 #include "figment_device.h"
 #include "figment_hw.h"
@@ -44,18 +47,37 @@ static u64 figment_fault_zap(struct figment_userptr *userptr, unsigned long firs
 	return figment_pt_flush_begin(pt, &flush);
 }
 
+/* Pages from @page on, up to @end, that are mapped for DMA, or that are not. */
+static unsigned long figment_fault_run(const struct hmm_dma_map *map, unsigned long page,
+				       unsigned long end)
+{
+	bool mapped = map->pfn_list[page] & HMM_PFN_DMA_MAPPED;
+	unsigned long n = 1;
+
+	while (page + n < end && !(map->pfn_list[page + n] & HMM_PFN_DMA_MAPPED) == !mapped)
+		n++;
+	return n;
+}
+
 static void figment_fault_unmap_pages(struct figment_userptr *userptr, unsigned long first,
 				      unsigned long count)
 {
 	struct device *dev = userptr->vm->fdev->drm.dev;
 	struct hmm_dma_map *map = &userptr->fault.map;
-	unsigned long page;
+	unsigned long page, i, n, end = first + count;
 
-	for (page = first; page < first + count; page++) {
-		if (!map->pfn_list[page])
+	for (page = first; page < end; page += n) {
+		n = figment_fault_run(map, page, end);
+		if (!(map->pfn_list[page] & HMM_PFN_DMA_MAPPED))
 			continue;
-		hmm_dma_unmap_pfn(dev, map, page);
-		map->pfn_list[page] = 0;
+		/* What an IOMMU has mapped goes by one invalidation, not by one for each page. */
+		if (dma_use_iova(&map->state))
+			dma_iova_unlink(dev, &map->state, page * PAGE_SIZE, n * PAGE_SIZE,
+					DMA_BIDIRECTIONAL, DMA_ATTR_REQUIRE_COHERENT);
+		else
+			for (i = page; i < page + n; i++)
+				hmm_dma_unmap_pfn(dev, map, i);
+		memset(map->pfn_list + page, 0, n * sizeof(*map->pfn_list));
 	}
 }
 
@@ -118,9 +140,13 @@ static const struct mmu_interval_notifier_ops figment_fault_notifier_ops = {
 static int figment_fault_init(struct figment_userptr *userptr)
 {
 	struct device *dev = userptr->vm->fdev->drm.dev;
-	int ret;
+	int idx, ret;
 
+	/* Found by figment_vm_unplug(), or not begun. */
+	if (!drm_dev_enter(&userptr->vm->fdev->drm, &idx))
+		return -ENODEV;
 	ret = hmm_dma_map_alloc(dev, &userptr->fault.map, userptr->size >> PAGE_SHIFT, PAGE_SIZE);
+	drm_dev_exit(idx);
 	if (ret)
 		return ret;
 	ret = mmu_interval_notifier_insert(&userptr->watch.notifier, current->mm, userptr->start,
@@ -143,9 +169,19 @@ static bool figment_fault_valid(struct figment_userptr *userptr)
 
 static void figment_fault_unmap_dma(struct figment_userptr *userptr)
 {
+	struct device *dev = userptr->vm->fdev->drm.dev;
+	struct hmm_dma_map *map = &userptr->fault.map;
+
 	/* The device is gone, and with the root of the page tables who could map more. */
 	guard(rwsem_write)(&userptr->vm->svm.notifier_lock);
+	if (!map->pfn_list)
+		return;
 	figment_fault_unmap_pages(userptr, 0, userptr->size >> PAGE_SHIFT);
+	/* Later there is no IOMMU any more to give it back to. */
+	if (dma_use_iova(&map->state)) {
+		dma_iova_free(dev, &map->state);
+		map->state = (struct dma_iova_state){};
+	}
 }
 
 static void figment_fault_fini(struct figment_userptr *userptr)

@@ -82,6 +82,7 @@ static const struct dma_fence_ops figment_preempt_fence_ops = {
 /* Returns whether there is work left that has to go on. */
 static bool figment_preempt_suspend(struct figment_vm *vm)
 {
+	ktime_t deadline = ktime_add_ms(ktime_get(), figment_preempt_timeout_ms());
 	struct figment_queue *queue;
 	bool busy = false;
 
@@ -93,7 +94,7 @@ static bool figment_preempt_suspend(struct figment_vm *vm)
 	list_for_each_entry(queue, &vm->preempt.queues, suspend_link)
 		figment_queue_suspend_begin(queue);
 	list_for_each_entry(queue, &vm->preempt.queues, suspend_link) {
-		figment_queue_suspend_end(queue);
+		figment_queue_suspend_end(queue, deadline);
 		busy |= figment_queue_is_busy(queue);
 	}
 
@@ -179,7 +180,9 @@ static int figment_preempt_thread(void *data)
 	int ret;
 
 	allow_kernel_signal(SIGKILL);
-	while (!kthread_should_stop() && !signal_pending(current)) {
+	/* Closing says it twice: a signal from before the line above is lost. */
+	while (!kthread_should_stop() && !signal_pending(current) &&
+	       !READ_ONCE(vm->preempt.closing)) {
 		wait_event_interruptible_timeout(vm->preempt.wait, kthread_should_stop() ||
 						 xchg(&vm->preempt.resume, false), wait);
 		if (kthread_should_stop() || signal_pending(current))
@@ -224,6 +227,7 @@ static int figment_preempt_vm_init(struct figment_vm *vm)
 
 static void figment_preempt_vm_interrupt(struct figment_vm *vm)
 {
+	WRITE_ONCE(vm->preempt.closing, true);
 	send_sig(SIGKILL, vm->preempt.thread, true);
 }
 

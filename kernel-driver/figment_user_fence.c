@@ -129,8 +129,9 @@ int figment_wait_user_fence_ioctl(struct drm_device *drm, void *data, struct drm
 		ret = figment_user_fence_look(args);
 		if (ret)
 			break;
-		ret = failed ? -ECANCELED :
-			       figment_user_fence_sleep(fdev, &wait, args->deadline_ns);
+		/* A device that is gone takes all queues with it: that is the news. */
+		ret = failed && !figment_device_wedged(fdev) ? -ECANCELED :
+		      figment_user_fence_sleep(fdev, &wait, args->deadline_ns);
 	} while (!ret);
 	remove_wait_queue(&fdev->user_fences, &wait);
 

@@ -130,8 +130,13 @@ struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start,
 	INIT_LIST_HEAD(&userptr->fresh_link);
 	drm_gpusvm_init_pages(&userptr->pages, &vm->fdev->drm);
 
+	/* Before it maps anything: figment_vm_unplug() has to find it. */
+	scoped_guard(mutex, &vm->userptrs.lock)
+		list_add_tail(&userptr->vm_link, &vm->userptrs.list);
 	ret = vm->strategy->init(userptr);
 	if (ret) {
+		scoped_guard(mutex, &vm->userptrs.lock)
+			list_del(&userptr->vm_link);
 		kfree(userptr);
 		return ERR_PTR(ret);
 	}
@@ -139,29 +144,60 @@ struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start,
 }
 ALLOW_ERROR_INJECTION(figment_userptr_create, ERRNO);
 
-static void figment_userptr_release(struct kref *refs)
+/* With the lock of the VM. */
+static void figment_userptr_free(struct figment_userptr *userptr)
 {
-	struct figment_userptr *userptr = container_of(refs, struct figment_userptr, refs);
 	struct figment_vm *vm = userptr->vm;
 
-	mutex_lock(&vm->lock);
+	lockdep_assert_held(&vm->lock);
+
 	/* From here on the notifier has nothing to do, and adds us to no list. */
 	down_read(&vm->svm.notifier_lock);
 	userptr->armed = false;
 	list_del_init(&userptr->stale_link);
 	up_read(&vm->svm.notifier_lock);
 	list_del_init(&userptr->repin_link);
+	scoped_guard(mutex, &vm->userptrs.lock)
+		list_del(&userptr->vm_link);
 
 	vm->strategy->fini(userptr);
-	mutex_unlock(&vm->lock);
 	kfree(userptr);
+}
+
+static void figment_userptr_release_work(struct work_struct *work)
+{
+	struct figment_userptr *userptr = container_of(work, struct figment_userptr, release_work);
+	struct figment_vm *vm = userptr->vm;
+
+	scoped_guard(mutex, &vm->lock)
+		figment_userptr_free(userptr);
+	figment_vm_put(vm);
+}
+
+static void figment_userptr_release(struct kref *refs)
+{
+	struct figment_userptr *userptr = container_of(refs, struct figment_userptr, refs);
+	struct figment_vm *vm = userptr->vm;
+
+	if (mutex_trylock(&vm->lock)) {
+		figment_userptr_free(userptr);
+		mutex_unlock(&vm->lock);
+		return;
+	}
+	/*
+	 * Who has it may be waiting for a page that user space provides, and user
+	 * space for us. The VM is alive: when it goes, nobody has its lock.
+	 */
+	figment_vm_get(vm);
+	INIT_WORK(&userptr->release_work, figment_userptr_release_work);
+	queue_work(vm->fdev->fault_wq, &userptr->release_work);
 }
 
 /**
  * figment_userptr_put() - Drop a reference.
  * @userptr: gone from page tables and TLB if this is the last one
  *
- * Sleeps, takes &figment_vm.lock, waits for running notifiers.
+ * Sleeps, takes &figment_vm.lock if it is free, waits for running notifiers.
  */
 void figment_userptr_put(struct figment_userptr *userptr)
 {

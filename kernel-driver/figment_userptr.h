@@ -11,6 +11,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
+#include <linux/workqueue.h>
 
 #include <drm/drm_gpusvm.h>
 
@@ -100,6 +101,10 @@ struct figment_userptr {
 	/** @lost: The memory was not what it was, at the last @pin; under &figment_vm.lock. */
 	bool lost;
 
+	/** @vm_link: In &figment_vm.userptrs. */
+	struct list_head vm_link;
+	/** @release_work: When the lock of the VM is not to be had at once. */
+	struct work_struct release_work;
 	/** @stale_link: In &figment_vm.stale. */
 	struct list_head stale_link;
 	/** @repin_link: In &figment_vm.repin. */

@@ -11,6 +11,7 @@
  *	figment_vm.lock				mutex
  *	  mmap_lock of the process		pages are faulted in
  *	  dma_resv of the VM			holds the fences of its jobs
+ *	  figment_vm.userptrs.lock		mutex
  *	    [ memory allocation, fs_reclaim ]
  *	      notifier lock			rwsem, figment_vm.svm.notifier_lock
  *	        [ dma_fence_wait() ]		by notifiers, under the lock for writing
@@ -358,6 +359,7 @@ static void figment_vm_free_work(struct work_struct *work)
 	ida_free(&fdev->asids, vm->pt.asid);
 	drm_gpusvm_fini(&vm->svm);
 	mutex_destroy(&vm->pt.lock);
+	mutex_destroy(&vm->userptrs.lock);
 	mutex_destroy(&vm->lock);
 
 	/* Fences of the bind scheduler may be asked for their names a little longer. */
@@ -415,17 +417,19 @@ void figment_vm_close(struct figment_vm *vm)
  * @id: gets the number
  * @queue: the queue
  *
- * Return: 0; -ENOENT: closed meanwhile; -ENOSPC; -ENOMEM.
+ * Return: 0; -ENOENT: closed meanwhile; -ENOSPC; -ENOMEM; -EINTR.
  */
 int figment_vm_publish_queue(struct figment_vm *vm, struct xarray *queues, u32 *id,
 			     struct figment_queue *queue)
 {
 	int ret;
 
-	guard(mutex)(&vm->lock);
-	if (vm->closed)
-		return -ENOENT;
-	ret = xa_alloc(queues, id, queue, FIGMENT_ID_LIMIT, GFP_KERNEL_ACCOUNT);
+	ret = mutex_lock_interruptible(&vm->lock);
+	if (ret)
+		return ret;
+	ret = vm->closed ? -ENOENT :
+	      xa_alloc(queues, id, queue, FIGMENT_ID_LIMIT, GFP_KERNEL_ACCOUNT);
+	mutex_unlock(&vm->lock);
 	return ret == -EBUSY ? -ENOSPC : ret;
 }
 
@@ -435,22 +439,16 @@ int figment_vm_publish_queue(struct figment_vm *vm, struct xarray *queues, u32 *
  */
 void figment_vm_unplug(struct figment_vm *vm)
 {
-	struct figment_vma *vma;
-	struct drm_gpuva *va;
+	struct figment_userptr *userptr;
 
 	figment_vm_close(vm);
 
-	guard(mutex)(&vm->lock);
-	/* The tree changes only by binds that are under way; none follows. */
-	drm_sched_wqueue_stop(&vm->bind.sched);
-	drm_gpuvm_for_each_va(va, &vm->base) {
-		if (va == &vm->base.kernel_alloc_node)
-			continue;
-		vma = to_figment_vma(va);
-		if (vma->userptr)
-			vm->strategy->unmap_dma(vma->userptr);
+	scoped_guard(mutex, &vm->lock) {
+		guard(mutex)(&vm->userptrs.lock);
+		/* Binds that are under way do not map anything for DMA. */
+		list_for_each_entry(userptr, &vm->userptrs.list, vm_link)
+			vm->strategy->unmap_dma(userptr);
 	}
-	drm_sched_wqueue_start(&vm->bind.sched);
 }
 
 static int figment_vm_alloc_asid(struct figment_device *fdev)
@@ -515,6 +513,8 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 	kref_init(&vm->refs);
 	vm->fdev = fdev;
 	vm->strategy = ops;
+	mutex_init(&vm->userptrs.lock);
+	INIT_LIST_HEAD(&vm->userptrs.list);
 	INIT_LIST_HEAD(&vm->stale);
 	INIT_LIST_HEAD(&vm->repin);
 	INIT_WORK(&vm->free_work, figment_vm_free_work);
@@ -569,6 +569,7 @@ free_asid:
 fini_svm:
 	drm_gpusvm_fini(&vm->svm);
 free_vm:
+	mutex_destroy(&vm->userptrs.lock);
 	mutex_destroy(&vm->lock);
 	kfree(vm);
 	return ERR_PTR(ret);

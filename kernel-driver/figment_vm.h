@@ -59,6 +59,13 @@ struct figment_vm {
 
 	/** @svm: Carries the notifier lock, @svm.notifier_lock. */
 	struct drm_gpusvm svm;
+	/** @userptrs: All of them, also those that no mapping has. */
+	struct {
+		/** @userptrs.lock: Guards the list; below @lock, above the notifier lock. */
+		struct mutex lock;
+		struct list_head list;
+	} userptrs;
+
 	/** @stale: Invalidated userptrs; add under notifier lock (write), remove under
 	 * @lock and notifier lock (read).
 	 */
@@ -91,6 +98,8 @@ struct figment_vm {
 		struct work_struct suspend;
 		/** @preempt.thread: Brings the queues back. */
 		struct task_struct *thread;
+		/** @preempt.closing: It is not to resume any more. */
+		bool closing;
 		/** @preempt.wait: Where it waits. */
 		wait_queue_head_t wait;
 		/** @preempt.resume: There is something to do for it. */

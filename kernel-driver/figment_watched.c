@@ -210,6 +210,8 @@ int figment_watched_pin(struct figment_userptr *userptr)
 	do {
 		if (signal_pending(current))
 			return -ERESTARTSYS;
+		if (figment_device_wedged(userptr->vm->fdev))
+			return -ENODEV;
 
 		seq = mmu_interval_read_begin(notifier);
 		ret = figment_userptr_check_memory(notifier->mm, userptr->start, userptr->size,
