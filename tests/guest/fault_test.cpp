@@ -47,7 +47,7 @@ class Faults : public testing::Test {
     if (const std::string missing = FaultSettings::missing(); !missing.empty()) {
       GTEST_SKIP() << missing;
     }
-    before_ = Footprint::take();
+    before_ = Footprint::at_rest();
     settings_.emplace();
   }
   void TearDown() override {

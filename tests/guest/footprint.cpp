@@ -52,6 +52,13 @@ Footprint Footprint::take() {
   return footprint;
 }
 
+Footprint Footprint::at_rest() {
+  Footprint now;
+  std::ignore = stress::poll_until([&] { return (now = take()).vms == 0 && now.queues == 0; },
+                                   figment::after(kPatience), std::chrono::milliseconds(50));
+  return now;
+}
+
 Footprint Footprint::after(const Footprint& before) {
   Footprint now;
   std::ignore = stress::poll_until([&] { return (now = take()) == before; },

@@ -18,6 +18,8 @@ struct Footprint {
 
   /// Now. Takes all of VRAM for a moment.
   [[nodiscard]] static Footprint take();
+  /// Once nobody has a VM or a queue: what an earlier test has left goes in its own time.
+  [[nodiscard]] static Footprint at_rest();
   /// The same, once what goes away later (workers of the kernel) has had its time: equal to
   /// `before`, or as it still is when patience is at its end.
   [[nodiscard]] static Footprint after(const Footprint& before);
