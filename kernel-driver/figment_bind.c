@@ -22,6 +22,7 @@
 #include "figment_bo.h"
 #include "figment_device.h"
 #include "figment_drv.h"
+#include "figment_mirror.h"
 #include "figment_pt.h"
 #include "figment_sync.h"
 #include "figment_userptr.h"
@@ -421,10 +422,12 @@ static void figment_bind_execute(struct figment_bind *bind)
 		int ret;
 
 		bind->now = op;
-		if (op->kind == DRM_FIGMENT_BIND_UNMAP)
+		if (op->kind == DRM_FIGMENT_BIND_UNMAP) {
 			ret = drm_gpuvm_sm_unmap(&vm->base, bind, op->address, op->size);
-		else
+		} else {
+			figment_mirror_yield(vm, op->address, op->size, &bind->flush);
 			ret = drm_gpuvm_sm_map(&vm->base, bind, &req);
+		}
 		drm_WARN_ON(&vm->fdev->drm, ret);
 	}
 

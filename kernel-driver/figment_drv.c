@@ -205,12 +205,12 @@ static int figment_vm_create_ioctl(struct drm_device *drm, void *data, struct dr
 	struct figment_vm *vm;
 	int idx, ret;
 
-	if (args->flags || args->pad)
+	if (args->flags & ~DRM_FIGMENT_VM_SVM || args->pad)
 		return -EINVAL;
 
 	if (!drm_dev_enter(drm, &idx))
 		return -ENODEV;
-	vm = figment_vm_create(to_figment_device(drm), args->strategy);
+	vm = figment_vm_create(to_figment_device(drm), args->strategy, args->flags);
 	drm_dev_exit(idx);
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
@@ -377,7 +377,7 @@ static const struct drm_driver figment_driver = {
 	.name = "figment",
 	.desc = "Figment virtual GPU",
 	.major = 1,
-	.minor = 2,
+	.minor = 3,
 };
 
 static void figment_gone(struct drm_device *drm, void *data)

@@ -4,7 +4,8 @@
  * a page that its page tables do not have, or not for writing. It has stalled, and
  * waits for our word. Nothing else does.
  *
- *	find	what is mapped there: nothing that could help ends the job
+ *	find	what is mapped there: nothing that could help ends the job, unless the
+ *		VM mirrors its process (figment_mirror.c)
  *	fault	have the kernel make the page present, as an access of the process
  *		would, and look which pages around it are present as well. No lock is
  *		held, as this may take as long as a handler of userfaultfd likes
@@ -32,6 +33,7 @@
 
 #include "figment_device.h"
 #include "figment_fault.h"
+#include "figment_mirror.h"
 #include "figment_pt.h"
 #include "figment_queue.h"
 #include "figment_userptr.h"
@@ -298,6 +300,8 @@ static int figment_fault_resolve(struct figment_fault *fault)
 	int ret;
 
 	ret = figment_fault_find(fault);
+	if (ret == -ENOENT && fault->vm->mirror.on)
+		return figment_mirror_fault(fault->vm, fault->address, fault->write);
 	if (ret)
 		return ret;
 

@@ -8,6 +8,7 @@
  *
  * From the outside to the inside:
  *
+ *	figment_vm.mirror.lock			mutex
  *	figment_vm.lock				mutex
  *	  mmap_lock of the process		pages are faulted in
  *	  dma_resv of the VM			holds the fences of its jobs
@@ -55,6 +56,7 @@
 #include "figment_bind.h"
 #include "figment_device.h"
 #include "figment_drv.h"
+#include "figment_mirror.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -357,7 +359,7 @@ static void figment_vm_free_work(struct work_struct *work)
 	figment_pt_fini(&vm->pt);
 	figment_vm_unmap_all(vm);
 	ida_free(&fdev->asids, vm->pt.asid);
-	drm_gpusvm_fini(&vm->svm);
+	figment_mirror_fini(vm);
 	mutex_destroy(&vm->pt.lock);
 	mutex_destroy(&vm->userptrs.lock);
 	mutex_destroy(&vm->lock);
@@ -449,6 +451,7 @@ void figment_vm_unplug(struct figment_vm *vm)
 		list_for_each_entry(userptr, &vm->userptrs.list, vm_link)
 			vm->strategy->unmap_dma(userptr);
 	}
+	figment_mirror_unplug(vm);
 }
 
 static int figment_vm_alloc_asid(struct figment_device *fdev)
@@ -490,11 +493,12 @@ static int figment_vm_init_bind(struct figment_vm *vm)
  * figment_vm_create() - Make an address space.
  * @fdev: the device; the caller is inside drm_dev_enter()
  * @strategy: enum drm_figment_strategy
+ * @flags: DRM_FIGMENT_VM_*, checked
  *
  * Return: the VM with one reference, or an ERR_PTR as
  * DRM_IOCTL_FIGMENT_VM_CREATE has it.
  */
-struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
+struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy, u32 flags)
 {
 	const struct figment_strategy *ops = figment_strategy_find(fdev, strategy);
 	struct drm_gem_object *resv;
@@ -503,6 +507,9 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 
 	if (IS_ERR(ops))
 		return ERR_CAST(ops);
+	/* Only a device that asks for its pages can reach some that nobody has named. */
+	if (flags & DRM_FIGMENT_VM_SVM && ops != &figment_strategy_fault)
+		return ERR_PTR(-EINVAL);
 	if (figment_device_wedged(fdev))
 		return ERR_PTR(-ENODEV);
 
@@ -520,15 +527,14 @@ struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy)
 	INIT_WORK(&vm->free_work, figment_vm_free_work);
 	mutex_init(&vm->lock);
 
-	/* In simple mode: for the page helpers, and for the lock. */
-	ret = drm_gpusvm_init(&vm->svm, "figment", NULL, 0, 0, 0, NULL, NULL, 0);
+	ret = figment_mirror_init(vm, flags & DRM_FIGMENT_VM_SVM);
 	if (ret)
 		goto free_vm;
 
 	asid = figment_vm_alloc_asid(fdev);
 	if (asid < 0) {
 		ret = asid;
-		goto fini_svm;
+		goto fini_mirror;
 	}
 	ret = figment_pt_init(&vm->pt, fdev, asid, ops->root_flags);
 	if (ret)
@@ -566,8 +572,8 @@ fini_pt:
 	figment_pt_fini(&vm->pt);
 free_asid:
 	ida_free(&fdev->asids, asid);
-fini_svm:
-	drm_gpusvm_fini(&vm->svm);
+fini_mirror:
+	figment_mirror_fini(vm);
 free_vm:
 	mutex_destroy(&vm->userptrs.lock);
 	mutex_destroy(&vm->lock);

@@ -66,6 +66,19 @@ struct figment_vm {
 		struct list_head list;
 	} userptrs;
 
+	/** @mirror: Shared virtual memory, see figment_mirror.c. */
+	struct {
+		/** @mirror.on: The VM mirrors its process; constant. */
+		bool on;
+		/** @mirror.lock: Taken before any other. */
+		struct mutex lock;
+		/** @mirror.ranges: All ranges; under @pt.lock. */
+		struct list_head ranges;
+		/** @mirror.garbage: Those that the process has unmapped; under notifier lock (write). */
+		struct list_head garbage;
+		/** @mirror.collect: Removes @mirror.garbage. */
+		struct work_struct collect;
+	} mirror;
 	/** @stale: Invalidated userptrs; add under notifier lock (write), remove under
 	 * @lock and notifier lock (read).
 	 */
@@ -118,7 +131,7 @@ static inline struct figment_vma *to_figment_vma(struct drm_gpuva *va)
 	return container_of(va, struct figment_vma, base);
 }
 
-struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy);
+struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy, u32 flags);
 void figment_vm_shut(struct figment_vm *vm);
 void figment_vm_close(struct figment_vm *vm);
 void figment_vm_unplug(struct figment_vm *vm);

@@ -146,25 +146,32 @@ int figment_watched_init(struct figment_userptr *userptr)
 					    &figment_watched_notifier_ops);
 }
 
-/*
+/**
+ * figment_watched_mark_dirty() - Mark pages dirty that the device may write.
+ * @vm: the VM
+ * @notifier: watches the pages
+ * @seq: its sequence number when they were got
+ * @start: CPU address
+ * @size: bytes, whole pages
+ *
  * The device will write without any fault telling the kernel. A page that is
  * writable but clean, after MADV_FREE or swapped in again, would be dropped by
  * reclaim, and the writes with it: make it dirty now. Nothing cleans it while
  * the device has it, as unmapping comes first, and with it the notifier.
  *
- * Returns -EBUSY when the pages were lost meanwhile.
+ * Return: 0; -EBUSY: the pages were lost meanwhile; -EFAULT, -ENOMEM, -EINTR.
  */
-static int figment_watched_mark_dirty(struct figment_userptr *userptr)
+int figment_watched_mark_dirty(struct figment_vm *vm, struct mmu_interval_notifier *notifier,
+			       unsigned long seq, unsigned long start, unsigned long size)
 {
-	unsigned long i, count = userptr->size >> PAGE_SHIFT;
-	struct figment_vm *vm = userptr->vm;
+	unsigned long i, count = size >> PAGE_SHIFT;
 	struct hmm_range range = {
-		.notifier = &userptr->watch.notifier,
-		.notifier_seq = userptr->pages.notifier_seq,
-		.start = userptr->start,
-		.end = userptr->start + userptr->size,
+		.notifier = notifier,
+		.notifier_seq = seq,
+		.start = start,
+		.end = start + size,
 	};
-	struct mm_struct *mm = range.notifier->mm;
+	struct mm_struct *mm = notifier->mm;
 	int ret;
 
 	if (!mmget_not_zero(mm))
@@ -223,7 +230,9 @@ int figment_watched_pin(struct figment_userptr *userptr)
 					   notifier, userptr->start,
 					   userptr->start + userptr->size, &ctx);
 		if (!ret && !userptr->read_only)
-			ret = figment_watched_mark_dirty(userptr);
+			ret = figment_watched_mark_dirty(userptr->vm, notifier,
+							 userptr->pages.notifier_seq,
+							 userptr->start, userptr->size);
 	} while (ret == -EBUSY || (!ret && userptr->pages.notifier_seq != seq));
 
 	/* A protection that hmm_range_fault() found, and the check before it not. */

@@ -31,11 +31,11 @@ constexpr GpuVa kEnd = kWords + 16;
 
 }  // namespace
 
-Gpu::Gpu(Strategy strategy)
+Gpu::Gpu(const VmConfig& config)
     : device(Device::open()),
-      vm(device.vm({.strategy = strategy})),
+      vm(device.vm(config)),
       queue(vm.queue()),
-      long_running_(info(strategy).long_running),
+      long_running_(info(config.strategy).long_running),
       commands_(device.buffer({.bytes = kCommandBytes})),
       commands_view_(commands_.map()),
       words_(device.buffer({.bytes = kPageBytes})),

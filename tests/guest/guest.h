@@ -76,7 +76,8 @@ constexpr GpuVa kData{0x10'0000'0000};
 /// and write through.
 class Gpu {
  public:
-  explicit Gpu(Strategy strategy = Strategy::fence);
+  explicit Gpu(Strategy strategy = Strategy::fence) : Gpu(VmConfig{.strategy = strategy}) {}
+  explicit Gpu(const VmConfig& config);
 
   Device device;
   Vm vm;

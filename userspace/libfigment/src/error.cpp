@@ -56,7 +56,8 @@ std::string describe(const drm_figment_bo_mmap_offset& request) {
 std::string describe(const drm_figment_vm_create& request) {
   for (const auto& entry : kStrategies) {
     if (static_cast<std::uint32_t>(entry.strategy) == request.strategy) {
-      return std::format("VM_CREATE with strategy {}", entry.name);
+      return std::format("VM_CREATE with strategy {}{}", entry.name,
+                         request.flags & DRM_FIGMENT_VM_SVM ? ", shared virtual memory" : "");
     }
   }
   return std::format("VM_CREATE with unknown strategy {}", request.strategy);

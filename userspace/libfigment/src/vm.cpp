@@ -71,6 +71,7 @@ Userptr::~Userptr() {
 Vm Vm::create(DeviceFile file, const VmConfig& config) {
   drm_figment_vm_create request = {};
   request.strategy = static_cast<std::uint32_t>(config.strategy);
+  request.flags = config.svm ? DRM_FIGMENT_VM_SVM : 0;
   call(file->get(), DRM_IOCTL_FIGMENT_VM_CREATE, request);
   return Vm(Handle<vm_destroy>(std::move(file), request.id));
 }

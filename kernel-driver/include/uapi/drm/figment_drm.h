@@ -174,8 +174,16 @@ struct drm_figment_sync {
 
 /** struct drm_figment_vm_create - DRM_IOCTL_FIGMENT_VM_CREATE. */
 struct drm_figment_vm_create {
-	/** @flags: Zero. */
+	/**
+	 * @flags: DRM_FIGMENT_VM_*.
+	 *
+	 * VM_SVM, since 1.3: shared virtual memory. Where nothing is bound, an address
+	 * of the GPU is that address of the calling process, with no call at all.
+	 * Anonymous memory and shmem, as BIND_MAP_USERPTR has it; what is bound goes
+	 * first. -EINVAL: with another strategy than FAULT.
+	 */
 	__u32 flags;
+#define DRM_FIGMENT_VM_SVM		(1 << 0)
 	/**
 	 * @strategy: enum drm_figment_strategy. -EOPNOTSUPP: not of this device or
 	 * driver; -EPERM: UNSAFE without allow_unsafe.

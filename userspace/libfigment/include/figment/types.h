@@ -21,6 +21,12 @@ struct GpuVa {
   }
 };
 
+/// Where the GPU finds memory of this process in a Vm with shared virtual memory.
+template <typename T>
+[[nodiscard]] GpuVa shared_address(const T* memory) {
+  return GpuVa{reinterpret_cast<std::uintptr_t>(memory)};
+}
+
 /// A point in time. Waits take one of these and not a duration, so that a wait
 /// that has to be restarted does not become longer.
 using Clock = std::chrono::steady_clock;

@@ -22,6 +22,9 @@ struct QueueConfig;
 
 struct VmConfig {
   Strategy strategy = Strategy::fence;
+  /// Shared virtual memory: where nothing is bound, an address of the GPU is that address of this
+  /// process. With Strategy::fault only.
+  bool svm = false;
 };
 
 /// A range of a buffer, over whatever is mapped there.
