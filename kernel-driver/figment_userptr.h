@@ -42,7 +42,7 @@ struct figment_strategy {
 	void (*add_queue)(struct figment_queue *queue);
 	/** @remove_queue: It is dead. With @add_queue, and maybe without it before. */
 	void (*remove_queue)(struct figment_queue *queue);
-	/** @prepare_run: Allocate what @run needs. Under &figment_vm.lock. 0 or -ENOMEM. Or NULL. */
+	/** @prepare_run: Allocate for @run. Under &figment_vm.lock. 0 or -ENOMEM. Or NULL. */
 	int (*prepare_run)(struct figment_vm *vm);
 	/**
 	 * @run: The VM is fit for its jobs: let its queues run. In the signalling

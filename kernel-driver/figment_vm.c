@@ -247,6 +247,7 @@ static int figment_vm_begin(struct figment_vm *vm, struct list_head *fresh, bool
 	figment_userptr_commit(vm, fresh);
 	return 0;
 }
+
 /**
  * figment_vm_begin_job() - Make a VM fit for a job, and hold it so.
  * @vm: the VM, locked

@@ -74,7 +74,7 @@ struct figment_vm {
 		struct mutex lock;
 		/** @mirror.ranges: All ranges; under @pt.lock. */
 		struct list_head ranges;
-		/** @mirror.garbage: Those that the process has unmapped; under notifier lock (write). */
+		/** @mirror.garbage: Those that the process has unmapped; notifier lock (write). */
 		struct list_head garbage;
 		/** @mirror.collect: Removes @mirror.garbage. */
 		struct work_struct collect;
@@ -97,11 +97,11 @@ struct figment_vm {
 
 	/** @preempt: Of the preempt strategy, see there. */
 	struct {
-		/** @preempt.lock: Guards what follows; below the notifier lock, nothing is allocated. */
+		/** @preempt.lock: Guards what follows. Below the notifier lock. */
 		struct mutex lock;
 		/** @preempt.queues: Queues of the VM, by &figment_queue.suspend_link. */
 		struct list_head queues;
-		/** @preempt.fence: Not signalled while the queues may run; NULL: they are suspended. */
+		/** @preempt.fence: Not signalled while queues may run; NULL: they are suspended. */
 		struct dma_fence *fence;
 		/** @preempt.spare: For the next one; under &figment_vm.lock. */
 		struct figment_preempt_fence *spare;

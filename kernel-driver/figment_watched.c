@@ -89,9 +89,9 @@ static void figment_watched_take_away(struct figment_userptr *userptr)
 }
 
 static bool figment_watched_invalidate_start(struct mmu_interval_notifier *notifier,
-					   const struct mmu_notifier_range *range,
-					   unsigned long seq,
-					   struct mmu_interval_notifier_finish **finish)
+					     const struct mmu_notifier_range *range,
+					     unsigned long seq,
+					     struct mmu_interval_notifier_finish **finish)
 {
 	struct figment_userptr *userptr = container_of(notifier, struct figment_userptr,
 						       watch.notifier);
