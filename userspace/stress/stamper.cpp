@@ -5,13 +5,19 @@
 #include <cstring>
 #include <format>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
+
+#include "missing.h"
 
 namespace figment::stress {
 namespace {
 
 /// Nothing that works takes this long, however slow the machine.
 constexpr auto kStuck = std::chrono::seconds(120);
+
+/// While memory is missing: how often to look which jobs have ended.
+constexpr auto kLook = std::chrono::microseconds(300);
 
 /// Words that jobs write, after the slots: two timestamps, and the user fences.
 constexpr unsigned kTimes = 0;
@@ -30,7 +36,8 @@ std::uint64_t longest_job(std::uint32_t pages) {
 }  // namespace
 
 Stamper::Stamper(const Device& device, Vm& vm, const Config& config, WorkerShared& shared)
-    : config_(config),
+    : device_(device),
+      config_(config),
       shared_(shared),
       // One more than are in flight: a job that writes itself that it has ended has packets to
       // read after that, but none any more when the next one of its queue has ended.
@@ -40,7 +47,8 @@ Stamper::Stamper(const Device& device, Vm& vm, const Config& config, WorkerShare
       commands_view_(commands_.map()) {
   vm.map({.at = config_.commands, .buffer = commands_});
   for (unsigned n = 0; n < config_.layout.queues; ++n) queues_.push_back(vm.queue());
-  completion_ = make_completion(device);
+  forgiven_.resize(queues_.size());
+  completion_ = make_completion();
   measure();
   thread_ = std::thread(&Stamper::run, this);
 }
@@ -62,14 +70,14 @@ std::uint64_t Stamper::words() const {
   return slot_bytes_ * slots_ * config_.layout.queues;
 }
 
-std::unique_ptr<Completion> Stamper::make_completion(const Device& device) const {
+std::unique_ptr<Completion> Stamper::make_completion() const {
   const auto lanes = static_cast<unsigned>(queues_.size());
-  if (!config_.long_running) return std::make_unique<Timelines>(device, lanes);
+  if (!config_.long_running) return std::make_unique<Timelines>(device_, lanes);
   std::vector<QueueErrors> errors;
   for (const auto& queue : queues_) errors.push_back(queue.errors());
   const std::uint64_t at = words() + kUserFences * sizeof(Word);
   return std::make_unique<UserFences>(
-      device.fd(), config_.commands + at,
+      device_.fd(), config_.commands + at,
       commands_view_.as<Word>().subspan(at / sizeof(Word), UserFences::words(lanes)),
       std::move(errors));
 }
@@ -96,18 +104,60 @@ Sequence Stamper::next(unsigned queue) const {
   return shared_.progress[queue].submitted.load(std::memory_order_relaxed) + 1;
 }
 
-void Stamper::submit(unsigned queue) {
+bool Stamper::submit(unsigned queue) {
   const Sequence n = next(queue);
   completion_->add_end(list_, queue, n);
   list_.write_to(commands_view_.bytes().subspan(slot(queue, n), slot_bytes_));
   // Before the ioctl: no word may hold a stamp that is not counted yet.
   shared_.progress[queue].submitted.store(n, std::memory_order_seq_cst);
-  queues_[queue].submit({.at = config_.commands + slot(queue, n),
-                         .bytes = list_.bytes(),
-                         .signal = completion_->signals(queue, n)});
+  try {
+    queues_[queue].submit({.at = config_.commands + slot(queue, n),
+                           .bytes = list_.bytes(),
+                           .signal = completion_->signals(queue, n)});
+  } catch (const std::system_error& error) {
+    if (!missing_ || !is_missing_memory(error.code().value())) throw;
+    // Nobody has seen a stamp of it, and the next job has its number.
+    shared_.progress[queue].submitted.store(n - 1, std::memory_order_seq_cst);
+    ++refused_;
+    return false;
+  }
+  return true;
+}
+
+void Stamper::collect_despite_faults() {
+  // No job tells here that it has failed, and in a long-running VM nobody else would: the queue
+  // knows how many have ended.
+  for (unsigned queue = 0; queue < queues_.size(); ++queue) {
+    shared_.progress[queue].completed.store(static_cast<Sequence>(queues_[queue].query().jobs),
+                                            std::memory_order_seq_cst);
+  }
+  std::this_thread::sleep_for(kLook);
+}
+
+void Stamper::forgive_faults() {
+  auto words = commands_view_.as<Word>().subspan(this->words() / sizeof(Word) + kUserFences);
+  words[0] = 0;
+  for (unsigned queue = 0; queue < queues_.size(); ++queue) {
+    forgiven_[queue] = queues_[queue].query().errors;
+    words[1 + queue] = shared_.progress[queue].completed.load();
+    words[0] += words[1 + queue];
+  }
+  // One that takes the queues as they are now.
+  if (config_.long_running) completion_ = make_completion();
+  refused_ = 0;
+  missing_ = false;
+}
+
+std::uint64_t Stamper::faults() const {
+  std::uint64_t count = refused_;
+  for (unsigned queue = 0; queue < queues_.size(); ++queue) {
+    count += queues_[queue].query().errors - forgiven_[queue];
+  }
+  return count;
 }
 
 void Stamper::collect() {
+  if (missing_) return collect_despite_faults();
   if (idle()) return;
   switch (completion_->wait(std::span(shared_.progress).first(queues_.size()), after(kStuck))) {
     case WaitEnd::holds:
@@ -115,6 +165,7 @@ void Stamper::collect() {
     case WaitEnd::deadline:
       throw std::runtime_error(std::format("no job has ended within {}", kStuck));
     case WaitEnd::job_failed:
+      if (missing_) return;  // since the wait began
       throw std::runtime_error(failure().value_or("a queue has gone"));
   }
   for (unsigned queue = 0; queue < queues_.size(); ++queue) {
@@ -172,10 +223,10 @@ void Stamper::pause() {
 std::optional<std::string> Stamper::failure() const {
   for (unsigned queue = 0; queue < queues_.size(); ++queue) {
     const QueueState state = queues_[queue].query();
-    if (state.errors == 0) continue;
+    if (state.errors == forgiven_[queue]) continue;
     return std::format("{} jobs of queue {} failed, the last with {} (code {} at {:#x})",
-                       state.errors, queue, std::strerror(state.last_error), state.last_code,
-                       state.last_address);
+                       state.errors - forgiven_[queue], queue, std::strerror(state.last_error),
+                       state.last_code, state.last_address);
   }
   return std::nullopt;
 }
@@ -200,7 +251,7 @@ void Stamper::loop() {
       const auto& progress = shared_.progress[queue];
       while (progress.submitted.load() - progress.completed.load() < config_.in_flight) {
         write_job(queue, next(queue));
-        submit(queue);
+        if (!submit(queue)) break;
       }
     }
     collect();

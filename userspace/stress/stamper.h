@@ -7,8 +7,13 @@
 //
 // It can be paused: pause() returns when nothing is in flight, and the thread stays,
 // so that a process with an idle GPU is otherwise the same process.
+//
+// Memory of the range may be missing for a while, when it is told so: expect_faults(). Jobs that
+// it costs count as completed, and have written what they have written; the words that they owe
+// are written by the jobs after them.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -56,27 +61,37 @@ class Stamper {
   void resume();
   void pause();
 
-  /// About jobs that have ended with an error, in words; nothing when none has.
+  /// From here on jobs may fail, and be refused, because memory is missing.
+  void expect_faults() { missing_ = true; }
+  /// Paused: from here on nothing is missing any more.
+  void forgive_faults();
+  /// Jobs that have failed or were refused since expect_faults() was called.
+  [[nodiscard]] std::uint64_t faults() const;
+
+  /// About jobs that have ended with an error, in words; nothing when none has but those that
+  /// were expected to.
   [[nodiscard]] std::optional<std::string> failure() const;
 
  private:
   /// Bytes from the start of commands_: the slot of a job, and words that jobs write.
   [[nodiscard]] std::uint64_t slot(unsigned queue, Sequence n) const;
   [[nodiscard]] std::uint64_t words() const;
-  [[nodiscard]] std::unique_ptr<Completion> make_completion(const Device& device) const;
+  [[nodiscard]] std::unique_ptr<Completion> make_completion() const;
   [[nodiscard]] Sequence next(unsigned queue) const;
   void add_stamp(unsigned queue, std::uint32_t page, Sequence n);
   /// Makes list_ that job.
   void write_job(unsigned queue, Sequence n);
-  /// Hands list_ over, as the next job.
-  void submit(unsigned queue);
+  /// Hands list_ over, as the next job. False: memory is missing, and there is no such job.
+  bool submit(unsigned queue);
   void collect();
+  void collect_despite_faults();
   [[nodiscard]] std::chrono::nanoseconds stamp_everything();
   void measure();
   void loop();
   void run();
   [[nodiscard]] bool idle() const;
 
+  const Device& device_;
   Config config_;
   WorkerShared& shared_;
   unsigned slots_;  // of each queue
@@ -84,6 +99,9 @@ class Stamper {
   Buffer commands_;
   Mapping commands_view_;
   std::vector<Queue> queues_;
+  std::vector<std::uint64_t> forgiven_;  // errors of each queue that were expected
+  std::atomic<bool> missing_ = false;    // memory is, or may be
+  std::atomic<std::uint64_t> refused_ = 0;
   std::unique_ptr<Completion> completion_;
   std::chrono::nanoseconds spin_{0};  // in the middle of a job, to fill job_time
   CommandList list_;
