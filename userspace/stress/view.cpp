@@ -115,7 +115,7 @@ View::View(std::span<Word> memory, const oracle::Layout& layout, WorkerShared& s
 }
 
 void View::write_mark(std::uint32_t page) {
-  const Word mark = oracle::cpu_mark(viewer_, page, generation_);
+  const Word mark = next_mark(page);
   const std::uint64_t first = layout_.run(page, layout_.cpu());
   for (std::uint64_t word = first; word < first + layout_.run_words; ++word) store(word, mark);
   marks_[page] = mark;
@@ -149,6 +149,20 @@ void View::judge_live(Pass& pass, std::uint32_t page, std::uint32_t queue, std::
   }
 }
 
+void View::judge_newer(Pass& pass, std::uint32_t page, std::uint32_t queue, std::uint64_t index) {
+  const Sequence ended = bounds_[queue].completed;
+  for (int read = 0;; ++read) {
+    const Word word = load(index);
+    if (word == 0) return;
+    const Window allowed{.oldest = ended + 1, .newest = bounds_now(queue, ended).submitted};
+    const Verdict verdict = oracle::judge(layout_, queue, page, word, allowed);
+    if (verdict == Verdict::right) return;
+    if (verdict == Verdict::foreign && read < kRereads) continue;
+    pass.corrupt_stamp(page, queue, word, allowed, verdict);
+    return;
+  }
+}
+
 Word View::due(std::uint32_t page, std::uint32_t queue, Sequence completed) const {
   const Sequence n =
       oracle::window(layout_, page, {.epoch = bounds_[queue].epoch, .completed = completed}).oldest;
@@ -172,9 +186,9 @@ void View::check_live() {
   }
 }
 
-void View::check_marks() {
+void View::check_marks(Pages pages) {
   Pass pass(*this);
-  for (std::uint32_t page = 0; page < layout_.pages; ++page) {
+  for (std::uint32_t page = pages.first; page < pages.first + pages.count; ++page) {
     const std::uint64_t first = layout_.run(page, layout_.cpu());
     for (std::uint64_t index = first; index < first + layout_.run_words; ++index) {
       const Word word = load(index);
@@ -244,6 +258,61 @@ void View::check_absent() {
   }
 }
 
+void View::check_zeroed(Pages pages) {
+  Pass pass(*this);
+  for (std::uint32_t page = pages.first; page < pages.first + pages.count; ++page) {
+    for (std::uint32_t queue = 0; queue < layout_.queues; ++queue) {
+      const std::uint64_t first = layout_.run(page, queue);
+      for (std::uint64_t index = first; index < first + layout_.run_words; ++index) {
+        if (load(index) != 0) judge_newer(pass, page, queue, index);
+      }
+      pass.gpu_words += layout_.run_words;
+    }
+    const std::uint64_t first = layout_.run(page, layout_.cpu());
+    for (std::uint64_t index = first; index < first + layout_.run_words; ++index) {
+      const Word word = load(index);
+      if (word != 0) pass.corrupt("CPU word that was zeroed", page, word, 0);
+    }
+    marks_[page] = 0;
+  }
+}
+
+void View::check_untouched(Pages pages) {
+  Pass pass(*this);
+  for (std::uint32_t page = pages.first; page < pages.first + pages.count; ++page) {
+    const std::uint64_t first = std::uint64_t{page} * oracle::kWordsPerPage;
+    for (std::uint64_t index = first; index < first + oracle::kWordsPerPage; ++index) {
+      const Word word = load(index);
+      if (word != 0) pass.corrupt("word that nobody may write", page, word, 0);
+    }
+    pass.gpu_words += std::uint64_t{layout_.queues} * layout_.run_words;
+  }
+}
+
+void View::check_read_any(std::span<const Word> read, bool zero) {
+  Pass pass(*this);
+  for (std::uint64_t index = 0; index < read.size(); ++index) {
+    const auto page = static_cast<std::uint32_t>(index / layout_.run_words);
+    const Word word = read[index];
+    const auto generation = static_cast<Sequence>(word);
+    const bool mark =
+        generation <= generation_ && word == oracle::cpu_mark(viewer_, page, generation);
+    if (!mark && !(word == 0 && (zero || marks_[page] == 0))) {
+      pass.corrupt("CPU word that the GPU has read", page, word, marks_[page]);
+    }
+  }
+}
+
+void View::check_read(std::span<const Word> read) {
+  Pass pass(*this);
+  for (std::uint64_t index = 0; index < read.size(); ++index) {
+    const auto page = static_cast<std::uint32_t>(index / layout_.run_words);
+    if (read[index] != marks_[page]) {
+      pass.corrupt("CPU word that the GPU has read", page, read[index], marks_[page]);
+    }
+  }
+}
+
 void View::check_idle() {
   check_live();
   check_marks();
@@ -265,7 +334,16 @@ void View::check_idle() {
 
 void View::restore() {
   for (std::uint64_t index = 0; index < memory_.size(); ++index) store(index, 0);
+  begin_with_zeros();
   write_marks();
+}
+
+void View::expect_zeros(Pages pages) {
+  std::fill_n(marks_.begin() + pages.first, pages.count, Word{0});
+}
+
+void View::begin_with_zeros() {
+  std::ranges::fill(marks_, Word{0});
   for (std::uint32_t queue = 0; queue < layout_.queues; ++queue) {
     bounds_[queue].epoch = shared_.progress[queue].submitted.load(std::memory_order_acquire);
   }

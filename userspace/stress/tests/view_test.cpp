@@ -152,6 +152,78 @@ TEST_F(ViewOf, child_finds_each_change_once) {
   EXPECT_EQ(corrupt(), layout_.run_words);
 }
 
+TEST_F(ViewOf, zeroed_pages_may_hold_what_is_newer) {
+  run_jobs(6);
+  view_.remember_completed();
+  std::ranges::fill(memory_, Word{0});
+  submitted(0, 7);
+  stamp_page(0, layout_.slice_of_job(7), 7);
+  view_.check_zeroed(view_.all());
+  EXPECT_EQ(corrupt(), 0u) << shared_->corruption.get();
+  view_.check_marks();
+  EXPECT_EQ(corrupt(), 0u) << "the marks that are due are zero from then on";
+}
+
+TEST_F(ViewOf, zeroed_pages_with_what_was_there_before_are_found) {
+  run_jobs(6);
+  view_.remember_completed();
+  view_.check_zeroed({.first = 4, .count = 1});
+  EXPECT_EQ(corrupt(), layout_.owners() * layout_.run_words);
+}
+
+TEST_F(ViewOf, untouched_pages_hold_nothing_at_all) {
+  std::ranges::fill(memory_, Word{0});
+  view_.check_untouched(view_.all());
+  EXPECT_EQ(corrupt(), 0u);
+  stamp_page(1, 5, 8);
+  view_.check_untouched({.first = 0, .count = 5});
+  EXPECT_EQ(corrupt(), 0u);
+  view_.check_untouched(view_.all());
+  EXPECT_EQ(corrupt(), layout_.run_words);
+}
+
+TEST_F(ViewOf, marks_may_be_written_in_another_way) {
+  std::uint64_t calls = 0;
+  view_.write_marks_by([&](Word* at, std::span<const Word> marks) {
+    ++calls;
+    std::ranges::copy(marks, at);
+  });
+  EXPECT_EQ(calls, layout_.pages);
+  view_.check_marks();
+  EXPECT_EQ(corrupt(), 0u);
+  view_.write_marks_by([](Word*, std::span<const Word>) {});
+  view_.check_marks();
+  EXPECT_EQ(corrupt(), layout_.pages * layout_.run_words) << "they were not written";
+}
+
+TEST_F(ViewOf, the_gpu_must_read_the_marks_that_are_there) {
+  std::vector<Word> read;
+  const auto look = [&] {
+    read.clear();
+    for (std::uint32_t page = 0; page < layout_.pages; ++page) {
+      for (std::uint32_t n = 0; n < layout_.run_words; ++n) {
+        read.push_back(memory_[layout_.run(page, layout_.cpu()) + n]);
+      }
+    }
+  };
+  look();
+  view_.check_read(read);
+  view_.write_marks();
+  view_.check_read_any(read, false);
+  EXPECT_EQ(corrupt(), 0u) << "a job that began before may have read older marks";
+  view_.check_read(read);
+  EXPECT_EQ(corrupt(), read.size()) << "one that began later may not";
+
+  look();
+  read[3] = 0;
+  read[5] = oracle::cpu_mark(1, 5 / layout_.run_words, 1);
+  shared_->corrupt_words = 0;
+  view_.check_read_any(read, true);
+  EXPECT_EQ(corrupt(), 1u) << "a mark of another process";
+  view_.check_read_any(read, false);
+  EXPECT_EQ(corrupt(), 3u) << "and a zero";
+}
+
 // Rule C4 needs memory that can be taken away.
 class ViewOfMapping : public ViewOf {
  protected:
