@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // figment-stress: GPU writes to ordinary memory of processes that fork, under every
-// strategy that the driver offers, judged by the oracle of docs/oracle.md.
+// strategy that the driver offers, judged by the oracle of docs/oracle.md. And, as a
+// command of its own, the table of all other events: docs/events.md.
 //
 // Standard output gets the table, standard error progress and complaints. Exit
 // status: 0 every row was as it must be; 1 some row was not; 2 wrong usage.
@@ -10,13 +11,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <format>
-#include <fstream>
-#include <iostream>
 #include <optional>
 #include <print>
 #include <system_error>
 #include <vector>
 
+#include "events_command.h"
 #include "figment/device.h"
 #include "module_parameter.h"
 #include "report.h"
@@ -140,18 +140,6 @@ bool wants_unsafe(const Options& options) {
          std::ranges::contains(options.strategies, info(Strategy::unsafe).name);
 }
 
-void write_json(const std::string& file, std::span<const RowResult> rows) {
-  const std::string text = to_json(rows, kernel_release());
-  if (file == "-") {
-    std::print("{}", text);
-    return;
-  }
-  std::ofstream out(file);
-  out << text;
-  out.close();
-  if (!out) throw std::runtime_error(std::format("{} cannot be written", file));
-}
-
 int run(const Options& options) {
   // Before the device is asked what it offers: the answer depends on it.
   std::optional<ScopedModuleParameter> allow_unsafe;
@@ -200,7 +188,7 @@ int run(const Options& options) {
       }
     }
   }
-  if (!options.json.empty()) write_json(options.json, results);
+  if (!options.json.empty()) write_file(options.json, to_json(results, kernel_release()));
   return good ? 0 : 1;
 }
 
@@ -211,13 +199,17 @@ int main(int argc, char** argv) {
       "Forks processes while a Figment GPU writes to their memory, and checks every word.");
   Options options;
   declare(app, options);
+  EventOptions event_options;
+  CLI::App* events = app.add_subcommand(
+      "events", "Does everything else that Linux does to memory while a Figment GPU uses it.");
+  declare(*events, event_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   try {
-    return run(options);
+    return *events ? run(event_options) : run(options);
   } catch (const std::exception& error) {
     std::println(stderr, "figment-stress: {}", error.what());
     return 1;

@@ -5,7 +5,10 @@
 
 #include <cmath>
 #include <format>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <print>
+#include <stdexcept>
 
 namespace figment::stress {
 namespace {
@@ -57,6 +60,17 @@ std::string to_json(std::span<const RowResult> rows, const std::string& kernel) 
                     {"kernel_reports", row.kernel_reports}});
   }
   return nlohmann::ordered_json{{"version", 1}, {"kernel", kernel}, {"rows", list}}.dump() + "\n";
+}
+
+void write_file(const std::string& file, const std::string& text) {
+  if (file == "-") {
+    std::print("{}", text);
+    return;
+  }
+  std::ofstream out(file);
+  out << text;
+  out.close();
+  if (!out) throw std::runtime_error(std::format("{} cannot be written", file));
 }
 
 std::string kernel_release() {

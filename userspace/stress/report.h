@@ -17,6 +17,9 @@ namespace figment::stress {
 /// {"version":1, "kernel":..., "rows":[...]}, as docs/oracle.md describes it.
 [[nodiscard]] std::string to_json(std::span<const RowResult> rows, const std::string& kernel);
 
+/// Writes a file, or standard output when its name is "-".
+void write_file(const std::string& file, const std::string& text);
+
 /// Release of the running kernel.
 [[nodiscard]] std::string kernel_release();
 

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+#include "cell.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <format>
+#include <stdexcept>
+#include <system_error>
+
+#include "process.h"
+
+namespace figment::stress {
+namespace {
+
+constexpr GpuVa kRange{0x1'0000'0000};
+constexpr GpuVa kCommands{0x2'0000'0000};
+constexpr GpuVa kReads{0x3'0000'0000};
+
+constexpr unsigned kQueues = 2;
+
+/// Longer than anything that works takes on the slowest machine.
+constexpr auto kStuck = std::chrono::seconds(120);
+constexpr auto kPollStep = std::chrono::microseconds(500);
+
+/// Short: most events are over sooner, and every round waits for some jobs.
+constexpr std::chrono::microseconds kJobTime{500};
+
+Userptr bind_range(Vm& vm, const Range& range, const StressStrategy& strategy) {
+  if (strategy.dontfork &&
+      ::madvise(range.area().data(), range.area().size(), MADV_DONTFORK) != 0) {
+    throw std::system_error(errno, std::generic_category(), "madvise(MADV_DONTFORK)");
+  }
+  try {
+    return vm.userptr({.at = kRange, .memory = range.memory()});
+  } catch (const std::system_error& error) {
+    throw Refused{error.code().value()};
+  }
+}
+
+Stamper::Config stamper_config(const CellConfig& config) {
+  return {.range = kRange,
+          .commands = kCommands,
+          .layout = {.pages = static_cast<std::uint32_t>(config.pages.pages), .queues = kQueues},
+          .job_time = kJobTime,
+          .long_running = info(config.strategy.vm).long_running};
+}
+
+std::span<Word> words_of(std::span<std::byte> memory) {
+  return {reinterpret_cast<Word*>(memory.data()), memory.size() / sizeof(Word)};
+}
+
+}  // namespace
+
+Cell::Cell(const CellConfig& config, WorkerShared& shared)
+    : config_(config),
+      shared_(shared),
+      random_(config.seed),
+      device_(Device::open(config.gpu)),
+      vm_(device_.vm({.strategy = config.strategy.vm})),
+      range_(config.pages),
+      userptr_(bind_range(vm_, range_, config.strategy)),
+      stamper_(device_, vm_, stamper_config(config), shared),
+      reader_(device_, vm_, {.range = kRange, .at = kReads, .layout = stamper_.layout()}),
+      view_(words_of(range_.memory()), stamper_.layout(), shared, random_()) {}
+
+bool Cell::follows() const {
+  return config_.strategy.vm != Strategy::pin && config_.strategy.vm != Strategy::unsafe;
+}
+
+void Cell::bind() {
+  userptr_.emplace(vm_.userptr({.at = kRange, .memory = range_.memory()}));
+}
+
+void Cell::run(std::uint64_t idle, std::uint64_t busy) {
+  for (std::uint64_t n = 0; n < idle + busy; ++n) {
+    busy_ = n >= idle;
+    round_ = n;
+    const std::uint64_t corrupt_before = shared_.corrupt_words;
+    prepare();
+    one_round();
+    if (shared_.failure) throw std::runtime_error(shared_.failure.get());
+    if (const auto why = stamper_.failure()) throw std::runtime_error(*why);
+    if (shared_.corrupt_words != corrupt_before) start_again();
+  }
+  pause();
+  view_.check_idle();
+  for (unsigned queue = 0; queue < kQueues; ++queue) {
+    shared_.jobs += shared_.progress[queue].completed.load();
+  }
+  if (const auto why = stamper_.failure()) throw std::runtime_error(*why);
+}
+
+void Cell::pause() {
+  stamper_.pause();
+}
+
+void Cell::resume() {
+  if (busy_) stamper_.resume();
+}
+
+void Cell::start_again() {
+  pause();
+  if (!follows()) unbind();  // what it keeps may be what is being put right
+  view_.restore();
+  if (!userptr_) {
+    bind();
+  } else {
+    userptr_->rebind();
+  }
+  resume();
+}
+
+void Cell::prepare() {
+  if (config_.pages.prepare) {
+    pause();
+    // Pages that the device holds stay what they are: it gets those that are there then.
+    if (!follows()) unbind();
+    view_.restore();
+    config_.pages.prepare(range_, view_);
+    if (!userptr_) bind();
+  }
+  resume();
+}
+
+void Cell::one_round() {
+  missing_ = config_.event.missing == Missing::on_gpu ||
+             (config_.event.missing == Missing::in_process && follows());
+  zeroed_ = view_.all();
+  reads_zeros_ = config_.pages.prepare != nullptr;
+  if (missing_) stamper_.expect_faults();
+  reader_.begin();
+  view_.remember_completed();
+  config_.event.run(*this);
+  judge_event();
+  judge_after();
+}
+
+void Cell::judge_event() {
+  const Content content = config_.event.content;
+  if (missing_) {
+    pause();
+    stamper_.forgive_faults();
+  }
+  const auto read = reader_.finish();
+  fail_unless_missing(read.has_value());
+  // What has come in the place of memory that is gone may be read, too.
+  if (read && content != Content::gone) {
+    view_.check_read_any(*read, reads_zeros_ || content == Content::zeroed);
+  }
+  switch (content) {
+    case Content::kept:
+    case Content::copied:
+      view_.check_marks();
+      break;
+    case Content::zeroed:
+      if (follows() || missing_) {
+        view_.check_zeroed(zeroed_);
+        view_.check_marks();
+      } else {
+        judge_held();
+      }
+      break;
+    case Content::gone:
+      start_again();
+      break;
+  }
+  missing_ = false;
+  resume();
+}
+
+void Cell::judge_held() {
+  // The device stays with the pages that it was given, where it finds the marks that were there;
+  // and it never reaches those that the process has now.
+  read_and_check();
+  for (int look = 0; look < 2; ++look) {
+    view_.check_untouched(zeroed_);
+    if (!stamped()) return;
+  }
+  start_again();
+}
+
+void Cell::judge_after() {
+  view_.write_marks();
+  if (!stamped()) return;
+  view_.check_live();
+  view_.check_marks();
+  read_and_check();
+  count_harm(range_.wrong_around(), "around the range");
+}
+
+void Cell::read_and_check() {
+  reader_.begin();
+  const auto read = reader_.finish();
+  fail_unless_missing(read.has_value());
+  if (read) view_.check_read(*read);
+}
+
+void Cell::fail_unless_missing(bool read) {
+  if (!read && !missing_) throw std::runtime_error("a job that reads found no memory");
+}
+
+bool Cell::stamped() {
+  if (!busy_) return true;
+  std::array<Sequence, kMaxQueues> due;
+  for (unsigned queue = 0; queue < kQueues; ++queue) {
+    due[queue] = shared_.progress[queue].submitted.load() + view_.layout().slices;
+  }
+  const auto stamped = [&] {
+    if (shared_.failure) return true;
+    for (unsigned queue = 0; queue < kQueues; ++queue) {
+      if (shared_.progress[queue].completed.load() < due[queue]) return false;
+    }
+    return true;
+  };
+  if (!poll_until(stamped, after(kStuck), kPollStep)) {
+    shared_.failure.set("the GPU makes no progress");
+  }
+  return !shared_.failure;
+}
+
+void Cell::let_gpu_try() {
+  if (!busy_) return;
+  if (!missing_) {
+    if (!stamped()) throw std::runtime_error(shared_.failure.get());
+    return;
+  }
+  const std::uint64_t before = stamper_.faults();
+  if (!poll_until([&] { return shared_.failure || stamper_.faults() > before; }, after(kStuck),
+                  kPollStep)) {
+    throw std::runtime_error("no job has failed or was refused, and its memory is missing");
+  }
+}
+
+void Cell::count_time(Clock::time_point start) {
+  auto& samples = busy_ ? shared_.fork : shared_.baseline;
+  samples.add(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+}
+
+void Cell::count_harm(std::uint64_t words, const char* where) {
+  if (words == 0) return;
+  shared_.corrupt_words += words;
+  shared_.corruption.set(std::format("{} words {} have changed", words, where));
+}
+
+pid_t Cell::start_child(const std::function<bool()>& life) {
+  const auto start = Clock::now();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // First of all: what is submitted from here on can be in no page of this process.
+    view_.remember_submitted();
+    die_with_parent();
+    view_.become(1);
+    bool good = false;
+    try {
+      good = life();
+    } catch (const std::exception& error) {
+      shared_.failure.set(error.what());
+    }
+    // Not exit(): the destructors would take the parent's queues and buffers away.
+    ::_exit(good ? 0 : 1);
+  }
+  count_time(start);
+  if (child < 0) throw std::runtime_error(std::format("fork failed: {}", std::strerror(errno)));
+  return child;
+}
+
+void Cell::reap_child(pid_t child) {
+  if (const auto trouble = reap(child, after(kStuck))) {
+    shared_.failure.set(std::format("a child {}", *trouble));
+    throw std::runtime_error(shared_.failure.get());
+  }
+}
+
+bool Cell::child_life(bool writes_first) {
+  if (config_.strategy.dontfork) {
+    view_.check_absent();
+    if (!stamped()) return false;
+    view_.check_absent();
+    return true;
+  }
+  if (config_.pages.shared()) {
+    // The same pages: they are live here, too, and the marks are the parent's business.
+    if (!stamped()) return false;
+    view_.check_live();
+    return true;
+  }
+  if (writes_first) view_.write_marks(0, 50);
+  view_.check_inherited();
+  view_.check_marks();
+  if (!writes_first) view_.write_marks(0, 50);
+  // Two rounds: pages of the first half have been written by now, by this process, and
+  // those of the second half have not.
+  for (const unsigned half : {0u, 1u}) {
+    if (!stamped()) return false;
+    view_.check_frozen();
+    view_.check_marks();
+    if (half == 0) view_.write_marks(50, 100);
+  }
+  return true;
+}
+
+void Cell::parent_life(bool writes) {
+  if (writes) view_.write_marks();
+  if (!stamped()) throw std::runtime_error(shared_.failure.get());
+  view_.check_live();
+  view_.check_marks();
+}
+
+}  // namespace figment::stress

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+//
+// Events that change the mapping itself: memory goes, moves, or may be used no longer.
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "bystander.h"
+#include "event_call.h"
+#include "event_families.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
+namespace figment::stress {
+namespace {
+
+Pages all(Cell& cell) {
+  return cell.view().all();
+}
+Pages head(Cell& cell) {
+  return {.first = 0, .count = all(cell).count / 4};
+}
+Pages tail(Cell& cell) {
+  return {.first = all(cell).count * 3 / 4, .count = all(cell).count / 4};
+}
+Pages middle(Cell& cell) {
+  return {.first = all(cell).count / 4, .count = all(cell).count / 2};
+}
+
+/// Pages go. Others get what was there: the memory, and the address.
+void unmap_pages(Cell& cell, Pages pages) {
+  const auto memory = cell.range().memory(pages);
+  {
+    // From before: what is mapped later may itself get the address.
+    Bystander next(memory.size());
+    timed(cell, "munmap", [&] { return ::munmap(memory.data(), memory.size()); });
+    next.move_to(memory.data(), true);
+    const Bystander freed(memory.size());
+    cell.let_gpu_try();
+    cell.count_harm(freed.wrong(), "in memory that was freed");
+    cell.count_harm(next.wrong(), "of a new owner of the address");
+  }
+  View& view = cell.view();
+  view.check_marks({.first = 0, .count = pages.first});
+  const std::uint32_t end = pages.first + pages.count;
+  view.check_marks({.first = end, .count = view.all().count - end});
+  cell.range().map_again(pages);
+}
+
+void unmap_all(Cell& cell) {
+  unmap_pages(cell, all(cell));
+}
+void unmap_head(Cell& cell) {
+  unmap_pages(cell, head(cell));
+}
+void unmap_tail(Cell& cell) {
+  unmap_pages(cell, tail(cell));
+}
+void unmap_middle(Cell& cell) {
+  unmap_pages(cell, middle(cell));
+}
+
+void map_over(Cell& cell) {
+  const Pages pages = cell.round() % 2 ? middle(cell) : all(cell);
+  const auto memory = cell.range().memory(pages);
+  timed(cell, "mmap(MAP_FIXED)", [&] {
+    return reinterpret_cast<std::intptr_t>(::mmap(memory.data(), memory.size(),
+                                                  PROT_READ | PROT_WRITE,
+                                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+  });
+  ::madvise(memory.data(), memory.size(), MADV_NOHUGEPAGE);
+  cell.zeroed(pages);
+}
+
+/// Anonymous memory becomes shared memory at the same address, and back.
+void map_other_kind(Cell& cell) {
+  const auto memory = cell.memory();
+  const int kind = cell.round() % 2 ? MAP_SHARED : MAP_PRIVATE;
+  timed(cell, "mmap(MAP_FIXED)", [&] {
+    return reinterpret_cast<std::intptr_t>(::mmap(memory.data(), memory.size(),
+                                                  PROT_READ | PROT_WRITE,
+                                                  kind | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+  });
+  ::madvise(memory.data(), memory.size(), MADV_NOHUGEPAGE);
+}
+
+/// Unbound, unmapped, and mapped by somebody who never heard of a GPU.
+void reuse_address(Cell& cell) {
+  const auto memory = cell.memory();
+  cell.unbind();
+  {
+    Bystander next(memory.size());
+    timed(cell, "munmap", [&] { return ::munmap(memory.data(), memory.size()); });
+    next.move_to(memory.data(), false);
+    cell.let_gpu_try();
+    cell.count_harm(next.wrong(), "of a new owner of the address");
+  }
+  cell.range().map_again(all(cell));
+  cell.bind();
+}
+
+/// The GPU loses the range while it is there, and gets it back.
+void rebind(Cell& cell) {
+  cell.unbind();
+  cell.let_gpu_try();
+  cell.bind();
+}
+
+/// Address space that nobody else gets meanwhile.
+std::byte* reserve(std::uint64_t bytes) {
+  void* at = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) fail(errno, "mmap");
+  return static_cast<std::byte*>(at);
+}
+
+void move_and_back(Cell& cell, Pages pages, int flags) {
+  const auto memory = cell.range().memory(pages);
+  std::byte* const place = reserve(memory.size());
+  timed(cell, "mremap", [&] {
+    return reinterpret_cast<std::intptr_t>(::mremap(memory.data(), memory.size(), memory.size(),
+                                                    MREMAP_MAYMOVE | MREMAP_FIXED | flags, place));
+  });
+  if (flags & MREMAP_DONTUNMAP) {
+    // The GPU goes on in what is left there, which is empty, and is replaced again.
+    cell.may_read_zeros();
+    if (!cell.stamped()) return;
+  } else {
+    cell.let_gpu_try();
+  }
+  if (::mremap(place, memory.size(), memory.size(), MREMAP_MAYMOVE | MREMAP_FIXED, memory.data()) ==
+      MAP_FAILED) {
+    fail(errno, "mremap back");
+  }
+}
+
+void move_all(Cell& cell) {
+  move_and_back(cell, all(cell), 0);
+}
+void move_middle(Cell& cell) {
+  move_and_back(cell, middle(cell), 0);
+}
+void move_dontunmap(Cell& cell) {
+  move_and_back(cell, all(cell), MREMAP_DONTUNMAP);
+}
+
+void shrink_and_grow(Cell& cell) {
+  const Pages rest = tail(cell);
+  const auto memory = cell.memory();
+  const std::uint64_t small = rest.first * kPageBytes;
+  timed(cell, "mremap to less", [&] {
+    return reinterpret_cast<std::intptr_t>(::mremap(memory.data(), memory.size(), small, 0));
+  });
+  // Keeps the address from others, and is nobody's to write either.
+  std::byte* const rest_at = memory.data() + small;
+  if (::mmap(rest_at, memory.size() - small, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+             0) == MAP_FAILED) {
+    fail(errno, "mmap");
+  }
+  {
+    const Bystander freed(memory.size() - small);
+    cell.let_gpu_try();
+    cell.count_harm(freed.wrong(), "in memory that was freed");
+  }
+  ::munmap(rest_at, memory.size() - small);
+  timed(cell, "mremap to more", [&] {
+    return reinterpret_cast<std::intptr_t>(::mremap(memory.data(), small, memory.size(), 0));
+  });
+  cell.zeroed(rest);
+}
+
+void protect_and_back(Cell& cell, Pages pages, int protection) {
+  const auto memory = cell.range().memory(pages);
+  timed(cell, "mprotect", [&] { return ::mprotect(memory.data(), memory.size(), protection); });
+  cell.let_gpu_try();
+  timed(cell, "mprotect",
+        [&] { return ::mprotect(memory.data(), memory.size(), PROT_READ | PROT_WRITE); });
+}
+
+void protect_read_only(Cell& cell) {
+  const auto memory = cell.memory();
+  timed(cell, "mprotect", [&] { return ::mprotect(memory.data(), memory.size(), PROT_READ); });
+  cell.let_gpu_try();
+  // Nothing comes while it is read-only, from those that follow.
+  if (cell.follows()) {
+    const std::vector<std::byte> before(memory.begin(), memory.end());
+    cell.let_gpu_try();
+    cell.count_harm(std::ranges::equal(before, memory) ? 0 : 1, "of memory that may only be read");
+  }
+  timed(cell, "mprotect",
+        [&] { return ::mprotect(memory.data(), memory.size(), PROT_READ | PROT_WRITE); });
+}
+void protect_none(Cell& cell) {
+  protect_and_back(cell, all(cell), PROT_NONE);
+}
+void protect_part(Cell& cell) {
+  protect_and_back(cell, middle(cell), cell.round() % 2 ? PROT_READ : PROT_NONE);
+}
+void protect_briefly(Cell& cell) {
+  // Nobody waits for anything in between: the upgrade races with the jobs.
+  const auto memory = cell.memory();
+  for (const int protection :
+       {PROT_READ, PROT_READ | PROT_WRITE, PROT_NONE, PROT_READ | PROT_WRITE}) {
+    timed(cell, "mprotect", [&] { return ::mprotect(memory.data(), memory.size(), protection); });
+  }
+}
+
+void split_and_merge(Cell& cell) {
+  // Another flag on every other page: as many vmas as pages, and one again.
+  const auto memory = cell.memory();
+  for (const int advice : {MADV_DONTDUMP, MADV_DODUMP}) {
+    for (std::uint64_t at = 0; at < memory.size(); at += 2 * kPageBytes) {
+      timed(cell, "MADV_DONTDUMP", [&] { return ::madvise(&memory[at], kPageBytes, advice); });
+    }
+  }
+}
+
+void guard(Cell& cell) {
+  const Pages pages = middle(cell);
+  const auto memory = cell.range().memory(pages);
+  timed(cell, "MADV_GUARD_INSTALL",
+        [&] { return ::madvise(memory.data(), memory.size(), MADV_GUARD_INSTALL); });
+  const Bystander freed(memory.size());
+  cell.let_gpu_try();
+  cell.count_harm(freed.wrong(), "in memory that was freed");
+  timed(cell, "MADV_GUARD_REMOVE",
+        [&] { return ::madvise(memory.data(), memory.size(), MADV_GUARD_REMOVE); });
+  cell.zeroed(pages);
+}
+
+void protection_key(Cell& cell) {
+  const auto memory = cell.memory();
+  const int key = timed(cell, "pkey_alloc", [] { return ::pkey_alloc(0, 0); });
+  timed(cell, "pkey_mprotect",
+        [&] { return ::pkey_mprotect(memory.data(), memory.size(), PROT_READ | PROT_WRITE, key); });
+  ::pkey_mprotect(memory.data(), memory.size(), PROT_READ | PROT_WRITE, 0);
+  ::pkey_free(key);
+}
+
+constexpr Event kEvents[] = {
+    {.name = "munmap",
+     .numbers = "19, 20",
+     .what = "munmap() of all of it",
+     .content = Content::gone,
+     .run = unmap_all,
+     .pages = "4k thp shmem memfd",
+     .missing = Missing::in_process},
+    {.name = "munmap-head",
+     .numbers = "19",
+     .what = "munmap() of the first quarter",
+     .content = Content::gone,
+     .run = unmap_head,
+     .pages = "4k thp",
+     .missing = Missing::in_process},
+    {.name = "munmap-tail",
+     .numbers = "19",
+     .what = "munmap() of the last quarter",
+     .content = Content::gone,
+     .run = unmap_tail,
+     .missing = Missing::in_process},
+    {.name = "munmap-middle",
+     .numbers = "19, 40",
+     .what = "munmap() of the middle: two vmas, and a huge page is split",
+     .content = Content::gone,
+     .run = unmap_middle,
+     .pages = "4k thp swapped",
+     .missing = Missing::in_process},
+    {.name = "map-fixed",
+     .numbers = "21",
+     .what = "mmap(MAP_FIXED) over it: new memory at the same address",
+     .content = Content::zeroed,
+     .run = map_over,
+     .pages = "4k thp",
+     .missing = Missing::in_process},
+    {.name = "map-other",
+     .numbers = "21",
+     .what = "mmap(MAP_FIXED) over it, of another kind of memory",
+     .content = Content::zeroed,
+     .run = map_other_kind,
+     .missing = Missing::in_process},
+    {.name = "va-reuse",
+     .numbers = "22",
+     .what = "unbound, unmapped, and somebody else's memory at the address",
+     .content = Content::gone,
+     .run = reuse_address,
+     .pages = "4k memfd",
+     .missing = Missing::on_gpu},
+    {.name = "rebind",
+     .numbers = "20, 57",
+     .what = "unbound and bound again under jobs",
+     .run = rebind,
+     .missing = Missing::on_gpu},
+    {.name = "mremap-move",
+     .numbers = "23",
+     .what = "mremap() to another address, and back",
+     .run = move_all,
+     .pages = "4k thp swapped memfd",
+     .missing = Missing::in_process},
+    {.name = "mremap-part",
+     .numbers = "4, 23",
+     .what = "mremap() of the middle, and back",
+     .run = move_middle,
+     .pages = "4k thp",
+     .missing = Missing::in_process},
+    {.name = "mremap-dontunmap",
+     .numbers = "23",
+     .what = "mremap(MREMAP_DONTUNMAP), and back",
+     .run = move_dontunmap},
+    {.name = "mremap-resize",
+     .numbers = "23",
+     .what = "mremap() to less, and to more again",
+     .content = Content::zeroed,
+     .run = shrink_and_grow,
+     .missing = Missing::in_process},
+    {.name = "mprotect-ro",
+     .numbers = "28",
+     .what = "mprotect(PROT_READ), and back",
+     .run = protect_read_only,
+     .pages = "4k thp memfd",
+     .missing = Missing::in_process},
+    {.name = "mprotect-none",
+     .numbers = "28",
+     .what = "mprotect(PROT_NONE), and back",
+     .run = protect_none,
+     .missing = Missing::in_process},
+    {.name = "mprotect-part",
+     .numbers = "28, 40",
+     .what = "mprotect() of the middle, and back: a huge page is split",
+     .run = protect_part,
+     .pages = "4k thp",
+     .missing = Missing::in_process},
+    {.name = "mprotect-race",
+     .numbers = "28",
+     .what = "mprotect() there and back at once",
+     .run = protect_briefly,
+     .missing = Missing::in_process},
+    {.name = "vma-split",
+     .numbers = "13, 27",
+     .what = "the vma is split into many, and merged again",
+     .run = split_and_merge},
+    {.name = "guard",
+     .numbers = "30",
+     .what = "guard regions are installed and removed",
+     .content = Content::zeroed,
+     .run = guard,
+     .missing = Missing::in_process},
+    {.name = "pkey", .numbers = "30", .what = "a protection key", .run = protection_key},
+};
+
+}  // namespace
+
+std::span<const Event> mapping_events() {
+  return kEvents;
+}
+
+}  // namespace figment::stress

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+//
+// The kinds of pages that events happen to, as a table, and Range: memory of one of them, which is
+// what a row binds as a userptr. To add a kind, add a line to the table in page_kind.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+
+#include "figment/buffer.h"
+#include "figment/handle.h"
+#include "view.h"
+
+namespace figment::stress {
+
+/// What this kernel or this machine does not have: the row is skipped, and says why.
+struct Lacks : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+enum class Backing {
+  anonymous,
+  shared_anonymous,
+  memfd,
+  memfd_private,  // MAP_PRIVATE of a memfd
+  hugetlb,
+  file,          // MAP_SHARED of a file that is not on tmpfs
+  file_private,  // MAP_PRIVATE of one
+};
+
+class Range;
+
+struct PageKind {
+  std::string_view name;
+  std::string_view what;
+  Backing backing = Backing::anonymous;
+  std::uint64_t pages = 64;       // of the range
+  std::uint64_t first = 0;        // page of the memory with which the range begins
+  std::uint64_t area_pages = 64;  // of the memory
+  bool huge = false;              // transparently
+  int refused = 0;                // with this errno is a bind of such memory refused
+  /// Before each event, with an idle GPU and restored words: brings the pages into the state.
+  void (*prepare)(Range& range, View& view) = nullptr;
+
+  /// fork() does not copy it.
+  [[nodiscard]] constexpr bool shared() const {
+    return backing == Backing::shared_anonymous || backing == Backing::memfd ||
+           backing == Backing::file;
+  }
+};
+
+[[nodiscard]] std::span<const PageKind> page_kinds();
+/// Null: there is none.
+[[nodiscard]] const PageKind* page_kind_named(std::string_view name);
+
+class Range {
+ public:
+  /// Memory of the kind, all of it touched. Lacks: there is none to be had.
+  explicit Range(const PageKind& kind);
+
+  /// What is bound.
+  [[nodiscard]] std::span<std::byte> memory() const {
+    return area().subspan(kind_.first * kPageBytes, kind_.pages * kPageBytes);
+  }
+  [[nodiscard]] std::span<std::byte> memory(Pages pages) const {
+    return memory().subspan(pages.first * kPageBytes, pages.count * kPageBytes);
+  }
+  /// All that is mapped, at a multiple of 2 MiB.
+  [[nodiscard]] std::span<std::byte> area() const { return area_; }
+  [[nodiscard]] const PageKind& kind() const { return kind_; }
+  /// Of a memfd, else -1.
+  [[nodiscard]] int fd() const { return file_.get(); }
+
+  /// New memory of the same kind, where there may be none.
+  void map_again(Pages pages);
+  /// What is mapped around the bound memory must never change: how many words of it have.
+  [[nodiscard]] std::uint64_t wrong_around() const;
+  /// Huge pages again, as far as the kernel will.
+  bool collapse() const;
+
+ private:
+  void map(std::uint64_t first_byte, std::uint64_t bytes);
+  template <typename Visit>
+  void each_around(Visit&& visit) const;
+
+  const PageKind& kind_;
+  UniqueFd file_;
+  Mapping reserved_;  // address space, of which area_ is a part
+  std::span<std::byte> area_;
+};
+
+}  // namespace figment::stress

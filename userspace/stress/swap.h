@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// Swap for the events that need it: a zram device, for as long as the object lives.
+#pragma once
+
+#include <string>
+
+namespace figment::stress {
+
+/// Whether anything can be swapped out at all.
+[[nodiscard]] bool has_swap();
+
+class ScopedSwap {
+ public:
+  /// Does nothing when there is swap already, or no zram; then has_swap() tells.
+  ScopedSwap();
+  ScopedSwap(const ScopedSwap&) = delete;
+  ScopedSwap& operator=(const ScopedSwap&) = delete;
+  ~ScopedSwap();
+
+ private:
+  std::string device_;  // that is swapped to because of this object; or nothing
+};
+
+/// A zram device of that size that nobody else uses; nothing when there is none to be had.
+[[nodiscard]] std::string new_zram(unsigned long long bytes);
+
+}  // namespace figment::stress
