@@ -20,6 +20,8 @@ constexpr GpuVa kRange{0x1'0000'0000};
 constexpr GpuVa kCommands{0x2'0000'0000};
 constexpr GpuVa kReads{0x3'0000'0000};
 
+constexpr GpuVa kElsewhere{0x4'0000'0000};
+
 constexpr unsigned kQueues = 2;
 
 /// Longer than anything that works takes on the slowest machine.
@@ -73,6 +75,10 @@ bool Cell::follows() const {
 
 void Cell::bind() {
   userptr_.emplace(vm_.userptr({.at = kRange, .memory = range_.memory()}));
+}
+
+Userptr Cell::bind_elsewhere() {
+  return vm_.userptr({.at = kElsewhere, .memory = range_.memory()});
 }
 
 void Cell::run(std::uint64_t idle, std::uint64_t busy) {
@@ -149,7 +155,8 @@ void Cell::judge_event() {
   fail_unless_missing(read.has_value());
   // What has come in the place of memory that is gone may be read, too.
   if (read && content != Content::gone) {
-    view_.check_read_any(*read, reads_zeros_ || content == Content::zeroed);
+    view_.check_read_any(
+        *read, reads_zeros_ || content == Content::zeroed || content == Content::overwritten);
   }
   switch (content) {
     case Content::kept:
@@ -163,6 +170,9 @@ void Cell::judge_event() {
       } else {
         judge_held();
       }
+      break;
+    case Content::overwritten:
+      view_.check_zeroed(view_.all());
       break;
     case Content::gone:
       start_again();

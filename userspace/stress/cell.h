@@ -56,6 +56,7 @@ class Cell {
   [[nodiscard]] std::uint64_t round() const { return round_; }
   [[nodiscard]] std::uint64_t random() { return random_(); }
   [[nodiscard]] std::span<std::byte> memory() const { return range_.memory(); }
+  [[nodiscard]] bool busy() const { return busy_; }
   /// The device keeps to what the process has mapped; otherwise to the pages it was given.
   [[nodiscard]] bool follows() const;
 
@@ -74,6 +75,8 @@ class Cell {
   /// Takes the mapping away from the GPU, and gives it back.
   void unbind() { userptr_.reset(); }
   void bind();
+  /// The same memory at another address of the GPU as well.
+  [[nodiscard]] Userptr bind_elsewhere();
   /// Harm done to memory that is not of the range.
   void count_harm(std::uint64_t words, const char* where);
 

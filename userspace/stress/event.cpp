@@ -42,7 +42,8 @@ bool differs(const Event& event, const StressStrategy& strategy) {
 }
 
 bool must_catch(const Event& event, const PageKind& pages) {
-  return event.content == Content::copied && !pages.shared() && pages.refused == 0;
+  return event.content == Content::copied && !event.harmless && !pages.shared() &&
+         pages.refused == 0;
 }
 
 }  // namespace figment::stress

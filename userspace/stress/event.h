@@ -17,11 +17,12 @@ struct StressStrategy;
 
 /// What the process finds in the range after the event, if nobody has written since.
 enum class Content {
-  kept,    // what was there before
-  zeroed,  // zeros, in the pages that the event has told Cell::zeroed(), or in all
-  gone,    // the range has gone, and another one is there
-  copied,  // what was there before, and somebody else has a copy: children are judged, and the
-           // control must be caught
+  kept,         // what was there before
+  zeroed,       // zeros, in the pages that the event has told Cell::zeroed(), or in all
+  overwritten,  // zeros as well, but in the pages that were there
+  gone,         // the range has gone, and another one is there
+  copied,       // what was there before, and somebody else has a copy: children are judged, and the
+                // control must be caught
 };
 
 /// Where jobs may fail with EFAULT while the event happens.
@@ -39,7 +40,8 @@ struct Event {
   void (*run)(Cell& cell) = nullptr;
   std::string_view pages = "4k";  // names of page kinds under which it can differ
   Missing missing = Missing::nowhere;
-  unsigned share = 1;  // it is done so many times less often than others: it takes long
+  bool harmless = false;  // copied, but never shared: even the control is right
+  unsigned share = 1;     // it is done so many times less often than others: it takes long
 };
 
 /// The families, one after the other.

@@ -60,9 +60,8 @@ std::vector<const PageKind*> kinds_for(const Event& event, const EventOptions& o
 std::uint64_t rounds_of(const Event& event, const EventOptions& options) {
   const bool forks = event.content == Content::copied;
   if (options.quick) return forks ? kQuickForkRounds : kQuickRounds;
-  const std::uint64_t rounds = options.rounds ? options.rounds : forks ? kForkRounds : kRounds;
-  return forks || options.rounds ? rounds
-                                 : std::max<std::uint64_t>(rounds / event.share, kQuickRounds);
+  if (options.rounds) return options.rounds;
+  return std::max((forks ? kForkRounds : kRounds) / event.share, kQuickRounds);
 }
 
 std::vector<EventRowConfig> make_plan(const EventOptions& options, const Device& device) {
@@ -85,7 +84,7 @@ std::vector<EventRowConfig> make_plan(const EventOptions& options, const Device&
                         .pages = *kind,
                         .gpu = options.gpu,
                         .rounds = rounds,
-                        .baseline = options.quick ? 1 : std::max<std::uint64_t>(rounds / 10, 2),
+                        .baseline = options.quick ? 1 : std::max<std::uint64_t>(rounds / 20, 2),
                         .seed = options.seed});
       }
     }

@@ -4,13 +4,16 @@
 // of its own in a way that must leave the memory alone.
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -23,6 +26,9 @@ namespace figment::stress {
 namespace {
 
 constexpr auto kStuck = std::chrono::seconds(120);
+
+/// Of a storm, which is done so many times less often than one child is made.
+constexpr unsigned kChildren = 6;
 
 constexpr const char* kProgram = "/bin/true";
 char* const kArguments[] = {const_cast<char*>(kProgram), nullptr};
@@ -78,7 +84,7 @@ void then_exec(Cell& cell) {
 
 void storm(Cell& cell) {
   std::vector<pid_t> children;
-  for (unsigned n = 0; n < 6; ++n) {
+  for (unsigned n = 0; n < kChildren; ++n) {
     children.push_back(cell.start_child([&cell, n] { return cell.child_life(n % 2); }));
     cell.view().write_marks(n * 16, n * 16 + 16);
   }
@@ -125,6 +131,25 @@ void by_two_threads(Cell& cell) {
     if (child < 0) throw std::runtime_error("fork failed in a thread");
     cell.reap_child(child);
   }
+}
+
+void during_bind(Cell& cell) {
+  // The same memory is bound once more, and again, while fork() copies its page tables.
+  std::atomic<bool> stop = false;
+  std::atomic<int> binds = 0;
+  std::thread binder([&] {
+    try {
+      for (; !stop; ++binds) Userptr second = cell.bind_elsewhere();
+    } catch (const std::exception& error) {
+      cell.shared().failure.set(error.what());
+    }
+  });
+  while (binds == 0 && !cell.shared().failure) std::this_thread::yield();
+  const pid_t child = cell.start_child([&] { return cell.child_life(false); });
+  stop = true;
+  binder.join();
+  cell.parent_life(true);
+  cell.reap_child(child);
 }
 
 void dofork(Cell& cell) {
@@ -253,6 +278,28 @@ void exec_with_jobs(Cell& cell) {
   cell.count_harm(next.wrong(), "in memory that was another process's");
 }
 
+void reaped_with_jobs(Cell& cell) {
+  // What the OOM reaper does: the memory goes while the process is still dying, by notifiers that
+  // must not block.
+  SharedObject<WorkerShared> shared;
+  SharedObject<std::atomic<bool>> ready;
+  const pid_t victim = start_victim(cell, *shared, [&](Cell& own) {
+    own.view().write_marks();
+    *ready = true;
+    for (;;) ::pause();
+  });
+  const bool begun = poll_until(
+      [&] { return *ready || cell.shared().failure || has_ended(victim); }, after(kStuck));
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, victim, 0)));
+  ::kill(victim, SIGKILL);
+  cell.timed([&] { return ::syscall(SYS_process_mrelease, pidfd.get(), 0); });
+  std::ignore = exit_status(victim, after(kStuck));
+  if (!begun || !*ready) throw std::runtime_error("the process to be killed did not begin");
+  const Bystander next(cell.memory().size());
+  if (!cell.stamped()) return;
+  cell.count_harm(next.wrong(), "in memory that was another process's");
+}
+
 void parent_dies_first(Cell& cell) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   SharedObject<WorkerShared> shared;
@@ -301,13 +348,13 @@ constexpr Event kEvents[] = {
      .what = "fork(), and the child writes first",
      .content = Content::copied,
      .run = child_first,
-     .pages = "4k partial thp thp-split swapped zero"},
+     .pages = "4k thp swapped"},
     {.name = "fork-device",
      .numbers = "3",
      .what = "fork(), and nobody writes but the GPU",
      .content = Content::copied,
      .run = device_first,
-     .pages = "4k thp zero"},
+     .pages = "4k thp"},
     {.name = "fork-exec",
      .numbers = "12",
      .what = "fork(), and the child becomes another program",
@@ -318,7 +365,7 @@ constexpr Event kEvents[] = {
      .what = "six children at the same time, and the parent writes between",
      .content = Content::copied,
      .run = storm,
-     .share = 4},
+     .share = kChildren},
     {.name = "fork-nested",
      .numbers = "11",
      .what = "the child forks as well",
@@ -329,6 +376,11 @@ constexpr Event kEvents[] = {
      .what = "two threads fork at the same time",
      .content = Content::copied,
      .run = by_two_threads},
+    {.name = "fork-bind",
+     .numbers = "10",
+     .what = "fork() while the same memory is being bound",
+     .content = Content::copied,
+     .run = during_bind},
     {.name = "fork-dofork",
      .numbers = "13",
      .what = "MADV_DONTFORK, MADV_DOFORK, fork()",
@@ -368,6 +420,11 @@ constexpr Event kEvents[] = {
      .numbers = "25",
      .what = "a process with jobs in flight becomes another program",
      .run = exec_with_jobs,
+     .share = 2},
+    {.name = "mrelease-busy",
+     .numbers = "26",
+     .what = "a process with jobs in flight is killed, and its memory reaped",
+     .run = reaped_with_jobs,
      .share = 2},
     {.name = "parent-dies-first",
      .numbers = "16",

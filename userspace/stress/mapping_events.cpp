@@ -112,6 +112,12 @@ void rebind(Cell& cell) {
   cell.bind();
 }
 
+/// A second userptr of the same memory comes and goes.
+void bind_twice(Cell& cell) {
+  const Userptr second = cell.bind_elsewhere();
+  if (!cell.stamped()) return;
+}
+
 /// Address space that nobody else gets meanwhile.
 std::byte* reserve(std::uint64_t bytes) {
   void* at = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -295,6 +301,11 @@ constexpr Event kEvents[] = {
      .what = "unbound and bound again under jobs",
      .run = rebind,
      .missing = Missing::on_gpu},
+    {.name = "bind-twice",
+     .numbers = "27",
+     .what = "another userptr of the same memory comes and goes",
+     .run = bind_twice,
+     .pages = "4k thp"},
     {.name = "mremap-move",
      .numbers = "23",
      .what = "mremap() to another address, and back",

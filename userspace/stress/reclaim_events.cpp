@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <fstream>
+#include <filesystem>
 #include <vector>
 
 #include "event_call.h"
@@ -59,6 +59,15 @@ void free_and_write(Cell& cell) {
 void page_out(Cell& cell) {
   if (!has_swap()) throw Lacks("there is no swap");
   advise(cell, cell.memory(), MADV_PAGEOUT, "MADV_PAGEOUT");
+}
+
+void take_swap_away(Cell& cell) {
+  if (!has_swap()) throw Lacks("there is no swap");
+  advise(cell, cell.memory(), MADV_PAGEOUT, "MADV_PAGEOUT");
+  cell.timed([] {
+    cycle_swap();
+    return 0;
+  });
 }
 
 void make_cold(Cell& cell) {
@@ -143,9 +152,11 @@ void drop_caches(Cell& cell) {
 
 void move_pages(Cell& cell) {
   const auto memory = cell.memory();
+  const int nodes_there = std::filesystem::exists("/sys/devices/system/node/node1") ? 2 : 1;
+  if (nodes_there == 1) throw Lacks("there is one memory node only");
   std::vector<void*> pages;
   for (std::uint64_t at = 0; at < memory.size(); at += kPageBytes) pages.push_back(&memory[at]);
-  const std::vector<int> nodes(pages.size(), 0);
+  const std::vector<int> nodes(pages.size(), static_cast<int>(cell.round() % 2));
   std::vector<int> status(pages.size());
   timed(cell, "move_pages", [&] {
     return ::syscall(SYS_move_pages, 0, pages.size(), pages.data(), nodes.data(), status.data(),
@@ -189,6 +200,12 @@ constexpr Event kEvents[] = {
      .what = "MADV_PAGEOUT: to swap",
      .run = page_out,
      .pages = "4k thp shmem memfd-private"},
+    {.name = "swapoff",
+     .numbers = "36",
+     .what = "swap goes away while pages are in it",
+     .run = take_swap_away,
+     .pages = "4k shmem",
+     .share = 4},
     {.name = "madv-cold",
      .numbers = "34",
      .what = "MADV_COLD",
@@ -260,7 +277,7 @@ constexpr Event kEvents[] = {
      .share = 4},
     {.name = "move-pages",
      .numbers = "43",
-     .what = "move_pages() to the node where they are",
+     .what = "move_pages() to another node",
      .run = move_pages},
     {.name = "soft-offline",
      .numbers = "52",

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -13,8 +14,10 @@
 #include <format>
 #include <fstream>
 
+#include "figment/error.h"
 #include "figment/handle.h"
 #include "figment/types.h"
+#include "page_kind.h"
 
 namespace figment::stress {
 namespace {
@@ -51,6 +54,21 @@ std::string new_zram(unsigned long long bytes) {
   return std::format("/dev/zram{}", number);
 }
 
+void remove_zram(const std::string& device) {
+  constexpr std::string_view kPrefix = "/dev/zram";
+  if (!device.starts_with(kPrefix)) return;
+  std::ofstream("/sys/class/zram-control/hot_remove") << device.substr(kPrefix.size());
+}
+
+void cycle_swap() {
+  std::ifstream swaps("/proc/swaps");
+  std::string device;
+  std::getline(swaps, device);
+  if (!(swaps >> device)) throw Lacks("there is no swap");
+  if (::swapoff(device.c_str()) != 0) fail(errno, "swapoff");
+  if (::swapon(device.c_str(), 0) != 0) fail(errno, "swapon");
+}
+
 ScopedSwap::ScopedSwap() {
   if (has_swap()) return;
   const std::string device = new_zram(kSwapBytes);
@@ -60,7 +78,7 @@ ScopedSwap::ScopedSwap() {
 ScopedSwap::~ScopedSwap() {
   if (device_.empty()) return;
   ::swapoff(device_.c_str());
-  std::ofstream("/sys/class/zram-control/hot_remove") << device_.substr(9);
+  remove_zram(device_);
 }
 
 }  // namespace figment::stress

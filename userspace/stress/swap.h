@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Swap for the events that need it: a zram device, for as long as the object lives.
+// Swap for the events that need it: a zram device, for as long as the object lives. And other zram
+// devices, for what wants a block device.
 #pragma once
 
 #include <string>
@@ -24,5 +25,9 @@ class ScopedSwap {
 
 /// A zram device of that size that nobody else uses; nothing when there is none to be had.
 [[nodiscard]] std::string new_zram(unsigned long long bytes);
+void remove_zram(const std::string& device);
+
+/// Takes all swap away, for a moment: what is swapped out comes back. Lacks: there is none.
+void cycle_swap();
 
 }  // namespace figment::stress

@@ -83,6 +83,7 @@ TEST(Rows, must_catch_the_control_where_pages_are_copied) {
   EXPECT_TRUE(must_catch(*event_named("fork"), *page_kind_named("4k")));
   EXPECT_FALSE(must_catch(*event_named("fork"), *page_kind_named("memfd")));
   EXPECT_FALSE(must_catch(*event_named("fork"), *page_kind_named("hugetlb")));
+  EXPECT_FALSE(must_catch(*event_named("fork-pinned"), *page_kind_named("4k")));
   EXPECT_FALSE(must_catch(*event_named("vfork"), *page_kind_named("4k")));
 }
 
