@@ -2,6 +2,7 @@
 //
 // Events that change the mapping itself: memory goes, moves, or may be used no longer.
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -180,6 +181,54 @@ void shrink_and_grow(Cell& cell) {
   cell.zeroed(rest);
 }
 
+/// While it lives, a mapping is the heap as far as the kernel is concerned.
+class Heap {
+ public:
+  explicit Heap(std::span<std::byte> memory) : end_(memory.data() + memory.size()) {
+    // A heap only grows where a page after it is free.
+    ::munmap(end_, kPageBytes);
+    set(PR_SET_MM_BRK, address(end_));
+    set(PR_SET_MM_START_BRK, address(memory.data()));
+  }
+  Heap(const Heap&) = delete;
+  Heap& operator=(const Heap&) = delete;
+  ~Heap() {
+    // The heap of malloc() may grow again, which is all that it will want.
+    ::prctl(PR_SET_MM, PR_SET_MM_START_BRK, before_, 0, 0);
+    ::prctl(PR_SET_MM, PR_SET_MM_BRK, before_, 0, 0);
+    ::mmap(end_, kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  }
+  /// -1: the end is not there. The system call itself: malloc() need not know.
+  [[nodiscard]] int set_end(const std::byte* end) {
+    const auto got = static_cast<std::uintptr_t>(::syscall(SYS_brk, end));
+    if (got == address(end)) return 0;
+    errno = ENOMEM;
+    return -1;
+  }
+
+ private:
+  static std::uintptr_t address(const std::byte* at) {
+    return reinterpret_cast<std::uintptr_t>(at);
+  }
+  static void set(int what, std::uintptr_t value) {
+    if (::prctl(PR_SET_MM, what, value, 0, 0) != 0) fail_call(errno, "PR_SET_MM_BRK");
+  }
+
+  std::byte* end_;
+  std::uintptr_t before_ = static_cast<std::uintptr_t>(::syscall(SYS_brk, 0));
+};
+
+void shrink_and_grow_heap(Cell& cell) {
+  const Pages rest = tail(cell);
+  const auto memory = cell.memory();
+  std::byte* const rest_at = cell.range().memory(rest).data();
+  Heap heap(memory);
+  timed(cell, "brk to less", [&] { return heap.set_end(rest_at); });
+  cell.let_gpu_try();
+  timed(cell, "brk to more", [&] { return heap.set_end(memory.data() + memory.size()); });
+  cell.zeroed(rest);
+}
+
 void protect_and_back(Cell& cell, Pages pages, int protection) {
   const auto memory = cell.range().memory(pages);
   timed(cell, "mprotect", [&] { return ::mprotect(memory.data(), memory.size(), protection); });
@@ -327,6 +376,12 @@ constexpr Event kEvents[] = {
      .what = "mremap() to less, and to more again",
      .content = Content::zeroed,
      .run = shrink_and_grow,
+     .missing = Missing::in_process},
+    {.name = "brk",
+     .numbers = "24",
+     .what = "the heap becomes smaller by brk(), and larger again",
+     .content = Content::zeroed,
+     .run = shrink_and_grow_heap,
      .missing = Missing::in_process},
     {.name = "mprotect-ro",
      .numbers = "28",
