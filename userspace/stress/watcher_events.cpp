@@ -47,6 +47,9 @@ std::uint64_t soft_dirty_pages(std::span<std::byte> memory) {
 }
 
 void clear_soft_dirty(Cell& cell) {
+  const Mapping written = anonymous_memory(kPageBytes);
+  written.bytes()[0] = std::byte{1};
+  if (soft_dirty_pages(written.bytes()) == 0) throw Lacks("this kernel has no soft-dirty bits");
   const UniqueFd knob(::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC));
   if (!knob) throw Lacks("there is no /proc/self/clear_refs");
   timed(cell, "clear_refs", [&] { return ::write(knob.get(), "4", 1); });
