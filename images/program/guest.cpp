@@ -71,9 +71,12 @@ Words deterministic_machine_args(const Guest& guest) {
 
 Words machine_args(const Guest& guest) {
   if (guest.deterministic) return deterministic_machine_args(guest);
+  // When the guest turns the IOMMU on, the map of memory changes under the other processor, and QEMU
+  // 10.0 does not survive that every time (iotlb_to_section). In turns they are safe.
+  const char* emulated = guest.iommu ? "tcg,thread=single" : "tcg,thread=multi";
   return {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
           // KVM needs the host's CPU; la57 only makes page tables deeper than we need.
-          "-machine", "q35", "-accel", guest.kvm ? "kvm" : "tcg,thread=multi", "-cpu",
+          "-machine", "q35", "-accel", guest.kvm ? "kvm" : emulated, "-cpu",
           guest.kvm ? "host" : kEmulatedCpu, "-smp", std::to_string(guest.cpus), "-m",
           std::to_string(guest.memory_mib) + "M"};
 }

@@ -84,6 +84,7 @@ TEST(QemuArgv, an_iommu_comes_before_what_is_behind_it) {
   };
   EXPECT_LT(place("intel-iommu"), place("figment"));
   EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-append"), "iommu.strict=1"));
+  EXPECT_EQ(values(qemu_argv(guest), "-accel"), (std::vector<std::string>{"tcg,thread=single"}));
 }
 
 TEST(QemuArgv, without_gpus_there_is_none) {
