@@ -95,6 +95,9 @@ static void figment_mirror_range_free(struct drm_gpusvm_range *base)
 	struct figment_range *range = to_figment_range(base);
 	struct figment_vm *vm = figment_range_vm(range);
 
+	/* No notifier finds it any more, but one may have thought it garbage before. */
+	scoped_guard(rwsem_write, &vm->svm.notifier_lock)
+		list_del(&range->garbage_link);
 	scoped_guard(mutex, &vm->pt.lock)
 		list_del(&range->link);
 	drm_gpusvm_free_pages(&vm->svm, &range->pages, figment_range_pages(range));
@@ -123,14 +126,6 @@ static void figment_mirror_remove(struct figment_range *range)
 	/* In this order: as long as it is mapped for DMA, notifiers must find it. */
 	figment_range_unmap_pages(range, false);
 	drm_gpusvm_range_remove(&vm->svm, &range->base);
-}
-
-/* Remove a range that is of no use, whether a notifier has thought so as well or not. */
-static void figment_mirror_forget(struct figment_range *range)
-{
-	scoped_guard(rwsem_write, &figment_range_vm(range)->svm.notifier_lock)
-		list_del_init(&range->garbage_link);
-	figment_mirror_remove(range);
 }
 
 static void figment_mirror_collect(struct figment_vm *vm)
@@ -353,7 +348,7 @@ static int figment_mirror_resolve(struct figment_vm *vm, u64 address, bool write
 		/* A part of it has gone: what is left gets ranges of its own. */
 		if (ret == -EBUSY || READ_ONCE(base->flags.__flags))
 			ret = -EAGAIN;
-		figment_mirror_forget(range);
+		figment_mirror_remove(range);
 	}
 	return ret;
 }

@@ -214,6 +214,17 @@ TEST_F(Svm, follows_a_heap_that_changes) {
   }
 }
 
+// What the process has unmapped is taken apart a little later, and by then the VM may have gone.
+TEST_F(Svm, goes_right_after_its_memory) {
+  for (int round = 0; round < 50; ++round) {
+    Gpu gpu(VmConfig{.strategy = Strategy::fault, .svm = true});
+    for (int part = 0; part < 8; ++part) {
+      const Mapping memory = anonymous_memory(64_KiB);
+      ASSERT_DONE(gpu.store(shared_address(memory.bytes().data()), 1));
+    }
+  }
+}
+
 TEST_F(Svm, of_a_process_that_has_gone_ends) {
   EXPECT_EQ(in_child([]() -> int {
               Gpu gpu(VmConfig{.strategy = Strategy::fault, .svm = true});
