@@ -14,6 +14,14 @@
 
 #include "figment_hw.h"
 
+#define FIGMENT_RING_BYTES_LG2		12
+#define FIGMENT_RING_BYTES		BIT(FIGMENT_RING_BYTES_LG2)
+#define FIGMENT_RING_QWORDS		(FIGMENT_RING_BYTES / sizeof(__le64))
+/* Jobs that the ring has at a time. */
+#define FIGMENT_QUEUE_CREDITS		48
+/* Where ring and control page of a hardware queue are mapped. */
+#define FIGMENT_QUEUE_VA(hw_id)		(FIGMENT_VA_END + (u64)(hw_id) * 2 * PAGE_SIZE)
+
 struct drm_figment_queue_create;
 struct drm_figment_queue_query;
 struct figment_client;
@@ -114,6 +122,14 @@ struct figment_queue {
 		bool write;
 		/** @fault.attempts: That memory was short for; by @fault.work. */
 		u32 attempts;
+		/** @fault.answered: Behind what the last answer was about; by @fault.work. */
+		u64 answered;
+		/** @fault.answered_size: How far that was from what it had asked for. */
+		u64 answered_size;
+		/** @fault.ahead: What it got ahead then: bytes; by @fault.work. */
+		unsigned long ahead;
+		/** @fault.count: Faults so far; written by @fault.work, read by anybody. */
+		u64 count;
 		/** @fault.work: On the fault workqueue; has a reference of the queue. */
 		struct work_struct work;
 	} fault;
@@ -135,19 +151,35 @@ struct figment_queue *figment_queue_get(struct figment_queue *queue);
 void figment_queue_put(struct figment_queue *queue);
 void figment_queue_kill(struct figment_queue *queue, int error);
 void figment_queues_kill_all(struct figment_device *fdev, int error);
+bool figment_queues_are_busy(struct figment_vm *vm);
 void figment_queue_query(struct figment_queue *queue, struct drm_figment_queue_query *args);
 
+/* figment_ring.c */
 int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
 		       u64 address, u64 size);
 void figment_queue_retire(struct figment_queue *queue);
-void figment_queue_stopped(struct figment_queue *queue);
 bool figment_queue_has_begun(struct figment_queue *queue, struct figment_fence *fence);
-void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late);
-
+struct figment_fence *figment_queue_first(struct figment_queue *queue);
+void figment_queue_count(struct figment_queue *queue, int error, u32 code, u64 address);
+void figment_fence_signal_list(struct list_head *list);
 int figment_queue_reserve(struct figment_queue *queue);
 void figment_queue_unreserve(struct figment_queue *queue);
 bool figment_queue_has_failed(struct figment_queue *queue, u64 errors);
 bool figment_queue_is_busy(struct figment_queue *queue);
+
+/* figment_recovery.c */
+u32 figment_queue_read32(struct figment_queue *queue, u32 reg);
+void figment_queue_command(struct figment_queue *queue, u32 command);
+void figment_queue_restart(struct figment_queue *queue);
+void figment_queue_reset(struct figment_queue *queue);
+void figment_queue_reset_and_blame(struct figment_queue *queue, int error, u32 code,
+				   u64 address, struct figment_fence *late);
+bool figment_queue_take_error(struct figment_queue *queue);
+void figment_queue_stopped(struct figment_queue *queue);
+void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late);
+void figment_queue_error_work(struct work_struct *work);
+
+/* figment_suspend.c */
 void figment_queue_suspend_begin(struct figment_queue *queue);
 void figment_queue_suspend_end(struct figment_queue *queue, ktime_t deadline);
 void figment_queue_resume(struct figment_queue *queue);
