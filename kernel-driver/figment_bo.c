@@ -21,6 +21,7 @@
 
 #include "figment_bo.h"
 #include "figment_device.h"
+#include "figment_pagemap.h"
 
 /* Bytes of VRAM that a fault maps at most. */
 #define FIGMENT_FAULT_AROUND	SZ_256K
@@ -220,10 +221,16 @@ static struct drm_gem_object *figment_bo_create_vram(struct figment_device *fdev
 	obj->funcs = &figment_bo_vram_funcs;
 	drm_gem_private_object_init(&fdev->drm, obj, size);
 
-	mutex_lock(&fdev->vram.lock);
-	ret = gpu_buddy_alloc_blocks(&fdev->vram.mm, 0, fdev->info.vram_bytes, size, PAGE_SIZE,
-				     &bo->blocks, 0);
-	mutex_unlock(&fdev->vram.lock);
+	/* Memory of processes can go elsewhere. */
+	do {
+		mutex_lock(&fdev->vram.lock);
+		ret = gpu_buddy_alloc_blocks(&fdev->vram.mm, 0, fdev->info.vram_bytes, size,
+					     PAGE_SIZE, &bo->blocks, 0);
+		mutex_unlock(&fdev->vram.lock);
+		/* There may be thousands of chunks to evict. */
+		if (ret == -ENOSPC && signal_pending(current))
+			ret = -ERESTARTSYS;
+	} while (ret == -ENOSPC && figment_pagemap_make_room(fdev, true));
 	if (ret)
 		goto put;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * What the driver believes, for whoever debugs it: the mappings of all address
- * spaces, and the queues with their jobs. Nothing here touches a register.
+ * spaces, the queues with their jobs, and how much memory of processes has been to
+ * VRAM. Nothing here touches a register.
  */
 #include <linux/seq_file.h>
 
@@ -10,6 +11,7 @@
 
 #include "figment_debugfs.h"
 #include "figment_device.h"
+#include "figment_pagemap.h"
 #include "figment_queue.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
@@ -36,7 +38,7 @@ static int figment_debugfs_queues(struct seq_file *m, void *data)
 	struct figment_device *fdev = to_figment_device(entry->dev);
 	u32 i;
 
-	seq_puts(m, "queue asid priority running emitted ended errors last_error last_code\n");
+	seq_puts(m, "queue asid priority running emitted ended errors last_error last_code faults\n");
 	guard(mutex)(&fdev->queues.lock);
 	for (i = 0; i < fdev->info.queues; i++) {
 		struct figment_queue *queue;
@@ -46,16 +48,26 @@ static int figment_debugfs_queues(struct seq_file *m, void *data)
 		if (!queue)
 			continue;
 		guard(spinlock_irqsave)(&queue->lock);
-		seq_printf(m, "%u %u %u %u %llu %llu %llu %d %u\n", i, queue->vm->pt.asid,
+		seq_printf(m, "%u %u %u %u %llu %llu %llu %d %u %llu\n", i, queue->vm->pt.asid,
 			   queue->priority, queue->running, queue->seqno, queue->jobs,
-			   queue->errors, queue->last_error, queue->last_code);
+			   queue->errors, queue->last_error, queue->last_code,
+			   READ_ONCE(queue->fault.count));
 	}
+	return 0;
+}
+
+static int figment_debugfs_pagemap(struct seq_file *m, void *data)
+{
+	struct drm_debugfs_entry *entry = m->private;
+
+	figment_pagemap_show(to_figment_device(entry->dev), m);
 	return 0;
 }
 
 static const struct drm_debugfs_info figment_debugfs_files[] = {
 	{ "vms", figment_debugfs_vms },
 	{ "queues", figment_debugfs_queues },
+	{ "pagemap", figment_debugfs_pagemap },
 };
 
 /**

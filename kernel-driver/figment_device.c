@@ -23,6 +23,7 @@
 
 #include "figment_device.h"
 #include "figment_event.h"
+#include "figment_pagemap.h"
 #include "figment_queue.h"
 #include "figment_tlb.h"
 #include "figment_user_fence.h"
@@ -283,6 +284,9 @@ int figment_device_init(struct figment_device *fdev, struct pci_dev *pdev)
 	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
 
 	ret = figment_device_vram_init(fdev, pdev);
+	if (ret)
+		return ret;
+	ret = figment_pagemap_init(fdev, pdev);
 	if (ret)
 		return ret;
 

@@ -9,10 +9,12 @@
 #include <linux/gpu_buddy.h>
 #include <linux/idr.h>
 #include <linux/io.h>
+#include <linux/memremap.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <drm/drm_device.h>
 
@@ -42,7 +44,7 @@ struct figment_device {
 
 	/** @vram: BAR 2 and its allocator. */
 	struct {
-		/** @vram.lock: Guards @vram.mm and @vram.used. */
+		/** @vram.lock: Guards @vram.mm. */
 		struct mutex lock;
 		struct gpu_buddy mm;
 		/** @vram.base: CPU physical address of offset 0. */
@@ -50,6 +52,29 @@ struct figment_device {
 		/** @vram.map: Kernel mapping of all of it; NULL without VRAM. */
 		void __iomem *map;
 	} vram;
+
+	/** @pagemap: Pages of processes in VRAM, see figment_pagemap.c. */
+	struct {
+		/** @pagemap.on: There are such pages; constant. */
+		bool on;
+		/** @pagemap.base: Pages that stand for VRAM, and for no address of a CPU. */
+		struct dev_pagemap base;
+		/** @pagemap.blocks: Allocations by their first page; its lock is a leaf. */
+		struct xarray blocks;
+		/** @pagemap.used: Those with pages in use, the last one used at the end. */
+		struct list_head used;
+		/** @pagemap.freed: Those without; to be given back by @pagemap.free. */
+		struct list_head freed;
+		struct work_struct free;
+		/** @pagemap.passes: Rounds of eviction. */
+		atomic64_t passes;
+		/** @pagemap.to_vram: Pages that came to VRAM. */
+		atomic64_t to_vram;
+		/** @pagemap.to_system: Pages that went back. */
+		atomic64_t to_system;
+		/** @pagemap.evictions: Allocations that had to go. */
+		atomic64_t evictions;
+	} pagemap;
 
 	/** @events: The event ring, see figment_event.c. */
 	struct {
@@ -160,5 +185,6 @@ extern struct workqueue_struct *figment_cleanup_wq;
 extern bool figment_allow_unsafe;
 unsigned int figment_job_timeout_ms(void);
 unsigned int figment_preempt_timeout_ms(void);
+unsigned long figment_fault_around(void);
 
 #endif

@@ -27,6 +27,9 @@
 #include "figment_device.h"
 #include "figment_drv.h"
 #include "figment_job.h"
+#include "figment_mirror.h"
+#include "figment_pagemap.h"
+#include "figment_place.h"
 #include "figment_queue.h"
 #include "figment_user_fence.h"
 #include "figment_userptr.h"
@@ -44,6 +47,10 @@ static unsigned int figment_param_preempt_timeout_ms = 500;
 module_param_named(preempt_timeout_ms, figment_param_preempt_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(preempt_timeout_ms, "Time in ms that a queue has to leave the device when it is preempted, before it is reset (default: 500, 10 to 60000)");
 
+static unsigned int figment_param_fault_around_kib = 64;
+module_param_named(fault_around_kib, figment_param_fault_around_kib, uint, 0644);
+MODULE_PARM_DESC(fault_around_kib, "With the strategy fault: KiB around a missing page that are mapped with it if they are present, a power of two (default: 64, 4 to 2048; 4: only the page)");
+
 /** figment_cleanup_wq - Takes apart what can not be taken apart where it ends. */
 struct workqueue_struct *figment_cleanup_wq;
 
@@ -60,6 +67,14 @@ unsigned int figment_job_timeout_ms(void)
 unsigned int figment_preempt_timeout_ms(void)
 {
 	return clamp(READ_ONCE(figment_param_preempt_timeout_ms), 10U, 60000U);
+}
+
+/** figment_fault_around() - Bytes around a fault that are looked at: a power of two. */
+unsigned long figment_fault_around(void)
+{
+	unsigned int kib = clamp(READ_ONCE(figment_param_fault_around_kib), 4U, 2048U);
+
+	return rounddown_pow_of_two(kib) * SZ_1K;
 }
 
 /* --- what a file owns ----------------------------------------------------- */
@@ -342,6 +357,7 @@ static const struct drm_ioctl_desc figment_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(FIGMENT_SUBMIT, figment_submit_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(FIGMENT_WAIT_USER_FENCE, figment_wait_user_fence_ioctl,
 			  DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FIGMENT_VM_PLACE, figment_vm_place_ioctl, DRM_RENDER_ALLOW),
 };
 
 /* --- drivers -------------------------------------------------------------- */
@@ -350,11 +366,21 @@ static void figment_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 {
 	struct figment_device *fdev = to_figment_device(file->minor->dev);
 	struct figment_file *ffile = file->driver_priv;
+	struct figment_vm *vm;
+	unsigned long id;
+	u64 bytes = 0;
 
 	drm_printf(p, "drm-engine-figment:\t%llu ns\n",
 		   (u64)atomic64_read(&ffile->client->engine_ns));
 	drm_printf(p, "drm-engine-capacity-figment:\t%u\n", fdev->info.engines);
 	figment_bo_show_memory(p, file);
+
+	/* Memory of the process, which no buffer is: not among those regions. */
+	xa_lock(&ffile->vms);
+	xa_for_each(&ffile->vms, id, vm)
+		bytes += figment_mirror_vram_bytes(vm);
+	xa_unlock(&ffile->vms);
+	drm_printf(p, "figment-svm-vram:\t%llu KiB\n", bytes >> 10);
 }
 
 static const struct file_operations figment_fops = {
@@ -377,7 +403,7 @@ static const struct drm_driver figment_driver = {
 	.name = "figment",
 	.desc = "Figment virtual GPU",
 	.major = 1,
-	.minor = 3,
+	.minor = 4,
 };
 
 static void figment_gone(struct drm_device *drm, void *data)
@@ -439,13 +465,15 @@ static void figment_remove(struct pci_dev *pdev)
 	/*
 	 * In this order: the device no longer reaches memory; its jobs have
 	 * ended; nobody is inside drm_dev_enter() any more. Files that are still
-	 * open keep what is left, and nothing of that is the device's.
+	 * open keep what is left, and nothing of that is the device's. Processes
+	 * get their memory in VRAM back.
 	 */
 	figment_device_stop(fdev);
 	figment_queues_kill_all(fdev, -ENODEV);
 	drm_dev_unplug(&fdev->drm);
 	cancel_work_sync(&fdev->wedge_work);
 	figment_unplug_objects(fdev);
+	figment_pagemap_unplug(fdev);
 }
 
 static void figment_shutdown(struct pci_dev *pdev)

@@ -16,6 +16,11 @@
  * Each queue has one fault at a time and a work of its own on a workqueue that is
  * not bound to processors: one that takes long holds up nobody else.
  *
+ * A queue that goes from page to page, each fault where the last answer has ended,
+ * gets pages ahead, as who reads a file does, and more each time. Only these are
+ * made present without having been asked for, so only memory of which nobody else
+ * has to provide the pages, and little of it where the device writes.
+ *
  * A page that the device has only read is mapped for reading only, so that the
  * kernel learns when the device begins to write to it.
  */
@@ -39,11 +44,18 @@
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
-/* Pages around the one that was asked for are mapped if they are present. */
-#define FIGMENT_FAULT_AROUND	SZ_64K
-/* And all of a huge page. */
+/*
+ * Pages around the one that was asked for are mapped if they are present, as far as
+ * figment_fault_around() says, and all of a huge page.
+ */
 #define FIGMENT_FAULT_MAX	SZ_2M
 #define FIGMENT_FAULT_PAGES	(FIGMENT_FAULT_MAX >> PAGE_SHIFT)
+/* Ahead of a queue that goes from page to page: at first, and at most. */
+#define FIGMENT_FAULT_AHEAD		SZ_16K
+#define FIGMENT_FAULT_AHEAD_READ	FIGMENT_FAULT_MAX
+#define FIGMENT_FAULT_AHEAD_WRITE	SZ_64K
+/* How often to look before the device is asked to try again. */
+#define FIGMENT_FAULT_LOOKS	4
 /* When memory is short, or the page can not be mapped for DMA. */
 #define FIGMENT_FAULT_RETRY_MS	10
 #define FIGMENT_FAULT_ATTEMPTS	500
@@ -54,6 +66,10 @@ struct figment_fault {
 	/** @address: Where the device wants to go: GPU address of the page. */
 	u64 address;
 	bool write;
+	/** @ahead: Bytes from there on that are made present, if they can be; or 0. */
+	unsigned long ahead;
+	/** @answered: The address behind what the device has got. */
+	u64 answered;
 
 	/** @userptr: What is mapped there; holds a reference. */
 	struct figment_userptr *userptr;
@@ -132,63 +148,131 @@ static void figment_fault_set_window(struct figment_fault *fault, unsigned long 
 }
 
 /*
- * Look which pages are present, after making those present that @request wants.
- * Returns 0 with the sequence number in @range, or a negative errno.
+ * Look which pages from @begin to @end are present, or make them present if @request
+ * says so. Returns 0 with the sequence number in @range, or a negative errno.
  */
 static int figment_fault_get_pages(struct figment_fault *fault, struct hmm_range *range,
-				   unsigned long request)
+				   unsigned long begin, unsigned long end, unsigned long request)
 {
 	struct figment_userptr *userptr = fault->userptr;
-	struct mm_struct *mm = userptr->watch.notifier.mm;
+	unsigned long *pfns = fault->pfns + (begin - fault->begin);
+
+	memset(pfns, 0, (end - begin) * sizeof(*pfns));
+	*range = (struct hmm_range) {
+		.notifier = &userptr->watch.notifier,
+		.start = userptr->start + (begin << PAGE_SHIFT),
+		.end = userptr->start + (end << PAGE_SHIFT),
+		.hmm_pfns = pfns,
+		.default_flags = request,
+	};
+	return hmm_range_fault_unlocked_timeout(range, 0);
+}
+
+/* Is the page that was asked for among those that are present? */
+static bool figment_fault_is_present(struct figment_fault *fault)
+{
+	unsigned long need = HMM_PFN_VALID | (fault->write ? HMM_PFN_WRITE : 0);
+
+	return (fault->pfns[figment_fault_page(fault) - fault->begin] & need) == need;
+}
+
+static int figment_fault_check_memory(struct figment_fault *fault)
+{
+	struct figment_userptr *userptr = fault->userptr;
+
+	return figment_userptr_check_memory(userptr->vm, userptr->watch.notifier.mm,
+					    userptr->start + (fault->begin << PAGE_SHIFT),
+					    (fault->end - fault->begin) << PAGE_SHIFT,
+					    fault->write);
+}
+
+/*
+ * All that is ahead at once. Returns 0; another value: there is something in the way,
+ * look at what was asked for alone.
+ */
+static int figment_fault_look_ahead(struct figment_fault *fault, struct hmm_range *range)
+{
+	struct figment_userptr *userptr = fault->userptr;
+	unsigned long at, size;
+
+	fault->begin = figment_fault_page(fault);
+	at = userptr->start + (fault->begin << PAGE_SHIFT);
+	size = min(fault->ahead, (fault->first + fault->count - fault->begin) << PAGE_SHIFT);
+	size = figment_userptr_may_prefault(userptr->watch.notifier.mm, at, size);
+	if (!size)
+		return -EOPNOTSUPP;
+	fault->end = fault->begin + (size >> PAGE_SHIFT);
+	return figment_fault_get_pages(fault, range, fault->begin, fault->end,
+				       HMM_PFN_REQ_FAULT |
+				       (fault->write ? HMM_PFN_REQ_WRITE : 0));
+}
+
+/*
+ * The pages around first: in most cases the one that was asked for is present, and
+ * then all is done. Only that one is ever made present.
+ */
+static int figment_fault_look(struct figment_fault *fault, struct hmm_range *range,
+			      unsigned long around)
+{
+	unsigned long page = figment_fault_page(fault);
+	int ret;
+
+	if (fault->ahead && !figment_fault_look_ahead(fault, range))
+		return 0;
+
+	figment_fault_set_window(fault, around);
+	ret = figment_fault_check_memory(fault);
+	if (!ret)
+		ret = figment_fault_get_pages(fault, range, fault->begin, fault->end, 0);
+	if (ret) {
+		/* Some of them are not ours to map. */
+		figment_fault_set_window(fault, PAGE_SIZE);
+		ret = figment_fault_check_memory(fault);
+		if (ret)
+			return ret;
+		fault->pfns[0] = 0;
+	}
+	if (figment_fault_is_present(fault))
+		return 0;
+	return figment_fault_get_pages(fault, range, page, page + 1, HMM_PFN_REQ_FAULT |
+				       (fault->write ? HMM_PFN_REQ_WRITE : 0));
+}
+
+/* Returns 0 with the sequence number in @range; -EAGAIN; another negative errno. */
+static int figment_fault_make_present(struct figment_fault *fault, struct hmm_range *range)
+{
+	struct mmu_interval_notifier *notifier = &fault->userptr->watch.notifier;
+	unsigned int order, attempts = FIGMENT_FAULT_LOOKS;
+	unsigned long around = figment_fault_around();
 	unsigned long seq;
 	int ret;
 
-	memset(fault->pfns, 0, (fault->end - fault->begin) * sizeof(*fault->pfns));
-	*range = (struct hmm_range) {
-		.notifier = &userptr->watch.notifier,
-		.start = userptr->start + (fault->begin << PAGE_SHIFT),
-		.end = userptr->start + (fault->end << PAGE_SHIFT),
-		.hmm_pfns = fault->pfns,
-		.default_flags = request,
-	};
-
-	if (!mmget_not_zero(mm))
+	if (!mmget_not_zero(notifier->mm))
 		return -EFAULT;
 	/*
 	 * Memory of another kind may be mapped there by now, or between the check
 	 * and the fault; the sequence number tells, because the old mapping had to go.
+	 * What the fault itself takes away, a page that was shared for one, is found by
+	 * looking again.
 	 */
-	seq = mmu_interval_read_begin(range->notifier);
-	ret = figment_userptr_check_memory(mm, range->start, range->end - range->start,
-					   request & HMM_PFN_REQ_WRITE);
-	if (!ret)
-		ret = hmm_range_fault_unlocked_timeout(range, 0);
-	if (!ret && range->notifier_seq != seq)
-		ret = -EAGAIN;
-	mmput(mm);
+	do {
+		seq = mmu_interval_read_begin(notifier);
+		ret = figment_fault_look(fault, range, around);
+		if (ret)
+			break;
+		order = hmm_pfn_to_map_order(fault->pfns[figment_fault_page(fault) -
+							 fault->begin]);
+		if (order >= get_order(FIGMENT_FAULT_MAX) && around < FIGMENT_FAULT_MAX) {
+			/* As one entry, from its beginning. */
+			fault->ahead = 0;
+			around = FIGMENT_FAULT_MAX;
+			ret = -EAGAIN;
+		} else if (range->notifier_seq != seq) {
+			ret = -EAGAIN;
+		}
+	} while (ret == -EAGAIN && --attempts);
+	mmput(notifier->mm);
 	return ret;
-}
-
-static int figment_fault_make_present(struct figment_fault *fault, struct hmm_range *range)
-{
-	unsigned int order;
-	int ret;
-
-	figment_fault_set_window(fault, PAGE_SIZE);
-	ret = figment_fault_get_pages(fault, range, HMM_PFN_REQ_FAULT |
-				      (fault->write ? HMM_PFN_REQ_WRITE : 0));
-	if (ret)
-		return ret;
-
-	/* Those around it, if they happen to be present, and are ours to map. */
-	order = hmm_pfn_to_map_order(fault->pfns[0]);
-	figment_fault_set_window(fault, order < get_order(FIGMENT_FAULT_MAX) ?
-					FIGMENT_FAULT_AROUND : FIGMENT_FAULT_MAX);
-	if (figment_fault_get_pages(fault, range, 0)) {
-		figment_fault_set_window(fault, PAGE_SIZE);
-		return figment_fault_get_pages(fault, range, 0);
-	}
-	return 0;
 }
 
 /* --- commit --------------------------------------------------------------- */
@@ -221,21 +305,9 @@ static u64 figment_fault_entry(struct figment_fault *fault, struct figment_vma *
 
 	if (write) {
 		map->pfn_list[page] |= HMM_PFN_WRITE;
-		/*
-		 * The device will write without any fault telling the kernel, and what
-		 * is clean may be dropped.
-		 */
-		folio_mark_dirty(page_folio(hmm_pfn_to_page(pfn)));
+		figment_userptr_mark_dirty(hmm_pfn_to_page(pfn));
 	}
 	return addr | FIGMENT_PTE_VALID | FIGMENT_PTE_LEAF | (write ? FIGMENT_PTE_WRITE : 0);
-}
-
-/* Is the page that was asked for still among them? */
-static bool figment_fault_is_present(struct figment_fault *fault)
-{
-	unsigned long need = HMM_PFN_VALID | (fault->write ? HMM_PFN_WRITE : 0);
-
-	return (fault->pfns[figment_fault_page(fault) - fault->begin] & need) == need;
 }
 
 static void figment_fault_write_entries(struct figment_fault *fault, struct figment_vma *vma,
@@ -244,6 +316,11 @@ static void figment_fault_write_entries(struct figment_fault *fault, struct figm
 	struct figment_pt_space *pt = &fault->vm->pt;
 	unsigned long page = fault->begin, n;
 	u64 first, next, va;
+
+	for (n = figment_fault_page(fault); n < fault->end; n++)
+		if (!(fault->pfns[n - fault->begin] & HMM_PFN_VALID))
+			break;
+	fault->answered = fault->va + ((u64)(n - fault->first) << PAGE_SHIFT);
 
 	next = figment_fault_entry(fault, vma, page);
 	while (page < fault->end) {
@@ -301,7 +378,8 @@ static int figment_fault_resolve(struct figment_fault *fault)
 
 	ret = figment_fault_find(fault);
 	if (ret == -ENOENT && fault->vm->mirror.on)
-		return figment_mirror_fault(fault->vm, fault->address, fault->write);
+		return figment_mirror_fault(fault->vm, fault->address, fault->write,
+					    fault->write ? 0 : fault->ahead, &fault->answered);
 	if (ret)
 		return ret;
 
@@ -319,6 +397,20 @@ static bool figment_fault_may_pass(int error)
 	return error == -EAGAIN || error == -EBUSY || error == -EINTR;
 }
 
+/* How much to have ready for a queue that was given what it had asked for before. */
+static unsigned long figment_fault_ahead(struct figment_queue *queue, u64 address, bool write)
+{
+	unsigned long most = write ? FIGMENT_FAULT_AHEAD_WRITE : FIGMENT_FAULT_AHEAD_READ;
+	unsigned long last = max(queue->fault.answered_size, PAGE_SIZE);
+
+	if (address != queue->fault.answered)
+		queue->fault.ahead = 0;
+	else
+		queue->fault.ahead = clamp(max(4 * queue->fault.ahead, roundup_pow_of_two(last)),
+					   FIGMENT_FAULT_AHEAD, most);
+	return queue->fault.ahead;
+}
+
 /** figment_fault_work() - &figment_queue.fault.work: answer the fault of a queue. */
 void figment_fault_work(struct work_struct *work)
 {
@@ -327,14 +419,19 @@ void figment_fault_work(struct work_struct *work)
 	u64 address;
 	int ret;
 
-	/* A report may be older than the queue: only what it waits for now counts. */
 	if (!figment_queue_get_fault(queue, &address, &fault.write))
 		goto put_queue;
+	WRITE_ONCE(queue->fault.count, queue->fault.count + 1);
 	fault.address = ALIGN_DOWN(address, PAGE_SIZE);
+	fault.ahead = figment_fault_ahead(queue, fault.address, fault.write);
 
 	fault.pfns = kvmalloc_array(FIGMENT_FAULT_PAGES, sizeof(*fault.pfns), GFP_KERNEL);
 	ret = fault.pfns ? figment_fault_resolve(&fault) : -ENOMEM;
 	kvfree(fault.pfns);
+	if (!ret) {
+		queue->fault.answered = fault.answered;
+		queue->fault.answered_size = fault.answered - fault.address;
+	}
 
 	if (ret && figment_fault_may_pass(ret)) {
 		/* Lost against a notifier: the device faults again. */

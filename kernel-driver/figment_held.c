@@ -73,8 +73,8 @@ int figment_held_init(struct figment_userptr *userptr, const struct figment_hold
 	unsigned long count = figment_held_count(userptr), taken = 0;
 	int idx, ret;
 
-	ret = figment_userptr_check_memory(current->mm, userptr->start, userptr->size,
-					   !userptr->read_only);
+	ret = figment_userptr_check_memory(userptr->vm, current->mm, userptr->start,
+					   userptr->size, !userptr->read_only);
 	if (ret)
 		return ret;
 

@@ -10,8 +10,13 @@ struct figment_vm;
 int figment_mirror_init(struct figment_vm *vm, bool on);
 void figment_mirror_fini(struct figment_vm *vm);
 void figment_mirror_unplug(struct figment_vm *vm);
-int figment_mirror_fault(struct figment_vm *vm, u64 address, bool write);
+int figment_mirror_fault(struct figment_vm *vm, u64 address, bool write,
+			 unsigned long ahead, u64 *answered);
 void figment_mirror_yield(struct figment_vm *vm, u64 address, u64 size,
 			  struct figment_pt_flush *flush);
+void figment_mirror_forget(struct figment_vm *vm, u64 start, u64 end);
+int figment_mirror_use_vram(struct figment_vm *vm);
+u64 figment_mirror_vram_bytes(struct figment_vm *vm);
+int figment_mirror_move(struct figment_vm *vm, u64 start, u64 end, bool vram, u64 *moved);
 
 #endif

@@ -232,7 +232,8 @@ static void figment_pt_flush_add(struct figment_pt_flush *flush, u64 first, u64 
  * @space: the address space
  * @flush: what
  *
- * Return: sequence number for figment_tlb_wait(); 0: there is nothing to wait for.
+ * Return: sequence number for figment_pt_flush_end() or figment_tlb_wait(); 0: there is
+ * nothing to wait for.
  */
 u64 figment_pt_flush_begin(struct figment_pt_space *space, struct figment_pt_flush *flush)
 {
@@ -250,6 +251,19 @@ u64 figment_pt_flush_begin(struct figment_pt_space *space, struct figment_pt_flu
 }
 
 /**
+ * figment_pt_flush_end() - Wait for the acknowledgment.
+ * @space: the address space
+ * @seq: of figment_pt_flush_begin(); its retired tables may be freed on return
+ *
+ * Does not allocate; waits uninterruptibly for the device.
+ */
+void figment_pt_flush_end(struct figment_pt_space *space, u64 seq)
+{
+	if (seq)
+		figment_tlb_wait(space->fdev, seq);
+}
+
+/**
  * figment_pt_flush() - Invalidate, and wait for the acknowledgment.
  * @space: the address space
  * @flush: what; its retired tables may be freed on return
@@ -258,10 +272,7 @@ u64 figment_pt_flush_begin(struct figment_pt_space *space, struct figment_pt_flu
  */
 void figment_pt_flush(struct figment_pt_space *space, struct figment_pt_flush *flush)
 {
-	u64 seq = figment_pt_flush_begin(space, flush);
-
-	if (seq)
-		figment_tlb_wait(space->fdev, seq);
+	figment_pt_flush_end(space, figment_pt_flush_begin(space, flush));
 }
 
 /* --- walking -------------------------------------------------------------- */

@@ -54,6 +54,7 @@ void figment_pt_stock_free(struct figment_pt_space *space, struct figment_pt_sto
 
 void figment_pt_flush_init(struct figment_pt_flush *flush);
 u64 figment_pt_flush_begin(struct figment_pt_space *space, struct figment_pt_flush *flush);
+void figment_pt_flush_end(struct figment_pt_space *space, u64 seq);
 void figment_pt_flush(struct figment_pt_space *space, struct figment_pt_flush *flush);
 
 void figment_pt_map(struct figment_pt_space *space, struct figment_pt_stock *stock,

@@ -59,12 +59,13 @@ static unsigned long figment_fault_run(const struct hmm_dma_map *map, unsigned l
 	return n;
 }
 
-static void figment_fault_unmap_pages(struct figment_userptr *userptr, unsigned long first,
-				      unsigned long count)
+/* Returns how many of them were mapped for DMA. */
+static unsigned long figment_fault_unmap_pages(struct figment_userptr *userptr,
+					       unsigned long first, unsigned long count)
 {
 	struct device *dev = userptr->vm->fdev->drm.dev;
 	struct hmm_dma_map *map = &userptr->fault.map;
-	unsigned long page, i, n, end = first + count;
+	unsigned long page, i, n, end = first + count, unmapped = 0;
 
 	for (page = first; page < end; page += n) {
 		n = figment_fault_run(map, page, end);
@@ -78,7 +79,33 @@ static void figment_fault_unmap_pages(struct figment_userptr *userptr, unsigned 
 			for (i = page; i < page + n; i++)
 				hmm_dma_unmap_pfn(dev, map, i);
 		memset(map->pfn_list + page, 0, n * sizeof(*map->pfn_list));
+		unmapped += n;
 	}
+	return unmapped;
+}
+
+/* The first pass: returns whether that was all. */
+static bool figment_fault_begin(struct figment_userptr *userptr, unsigned long first,
+				unsigned long count, struct figment_notice *notice)
+{
+	struct figment_vm *vm = userptr->vm;
+	u64 since, tlb;
+
+	tlb = figment_fault_zap(userptr, first, count);
+	if (userptr->watch.busy) {
+		/* What that one has cleared may be ours as well, and is not acknowledged. */
+		since = figment_notice_now(notice);
+		figment_tlb_wait(vm->fdev, max(tlb, userptr->fault.seq));
+		figment_notice_waited(notice, since);
+	} else if (!figment_tlb_is_done(vm->fdev, tlb)) {
+		userptr->watch.busy = true;
+		userptr->fault.first = first;
+		userptr->fault.count = count;
+		userptr->fault.seq = tlb;
+		return false;
+	}
+	notice->pages += figment_fault_unmap_pages(userptr, first, count);
+	return true;
 }
 
 static bool figment_fault_invalidate_start(struct mmu_interval_notifier *notifier,
@@ -93,27 +120,27 @@ static bool figment_fault_invalidate_start(struct mmu_interval_notifier *notifie
 	unsigned long first = (start - userptr->start) >> PAGE_SHIFT;
 	unsigned long count = (end - start) >> PAGE_SHIFT;
 	struct figment_vm *vm = userptr->vm;
-	u64 tlb;
+	struct figment_notice notice;
+	bool done;
+
+	figment_notice_begin(&notice, vm, false, range);
 
 	/* Before anything is touched: the caller will try again, or go elsewhere. */
-	if (!mmu_notifier_range_blockable(range))
+	if (!mmu_notifier_range_blockable(range)) {
+		figment_notice_end(&notice, vm);
 		return false;
+	}
 
-	guard(rwsem_write)(&vm->svm.notifier_lock);
-	mmu_interval_set_seq(notifier, seq);
+	scoped_guard(rwsem_write, &vm->svm.notifier_lock) {
+		mmu_interval_set_seq(notifier, seq);
+		done = figment_fault_begin(userptr, first, count, &notice);
+	}
 
-	tlb = figment_fault_zap(userptr, first, count);
-	if (userptr->watch.busy) {
-		/* What that one has cleared may be ours as well, and is not acknowledged. */
-		figment_tlb_wait(vm->fdev, max(tlb, userptr->fault.seq));
-		figment_fault_unmap_pages(userptr, first, count);
-	} else if (figment_tlb_is_done(vm->fdev, tlb)) {
-		figment_fault_unmap_pages(userptr, first, count);
+	if (done) {
+		figment_notice_end(&notice, vm);
 	} else {
-		userptr->watch.busy = true;
-		userptr->fault.first = first;
-		userptr->fault.count = count;
-		userptr->fault.seq = tlb;
+		figment_notice_pause(&notice);
+		userptr->watch.notice = notice;
 		*finish = &userptr->watch.finish;
 	}
 	return true;
@@ -123,13 +150,22 @@ static void figment_fault_invalidate_finish(struct mmu_interval_notifier_finish 
 {
 	struct figment_userptr *userptr = container_of(finish, struct figment_userptr,
 						       watch.finish);
+	struct figment_notice notice = userptr->watch.notice;
 	struct figment_vm *vm = userptr->vm;
+	u64 since;
 
+	figment_notice_resume(&notice);
+	since = figment_notice_now(&notice);
 	figment_tlb_wait(vm->fdev, userptr->fault.seq);
+	figment_notice_waited(&notice, since);
 
-	guard(rwsem_write)(&vm->svm.notifier_lock);
-	figment_fault_unmap_pages(userptr, userptr->fault.first, userptr->fault.count);
-	userptr->watch.busy = false;
+	scoped_guard(rwsem_write, &vm->svm.notifier_lock) {
+		notice.pages += figment_fault_unmap_pages(userptr, userptr->fault.first,
+							  userptr->fault.count);
+		userptr->watch.busy = false;
+	}
+
+	figment_notice_end(&notice, vm);
 }
 
 static const struct mmu_interval_notifier_ops figment_fault_notifier_ops = {
@@ -158,8 +194,8 @@ static int figment_fault_init(struct figment_userptr *userptr)
 
 static int figment_fault_pin(struct figment_userptr *userptr)
 {
-	return figment_userptr_check_memory(userptr->watch.notifier.mm, userptr->start,
-					    userptr->size, !userptr->read_only);
+	return figment_userptr_check_memory(userptr->vm, userptr->watch.notifier.mm,
+					    userptr->start, userptr->size, !userptr->read_only);
 }
 
 static bool figment_fault_valid(struct figment_userptr *userptr)

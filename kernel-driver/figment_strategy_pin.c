@@ -76,6 +76,7 @@ static void figment_pin_fini(struct figment_userptr *userptr)
 
 const struct figment_strategy figment_strategy_pin = {
 	.name = "pin",
+	.holds_pages = true,
 	.init = figment_pin_init,
 	.pin = figment_held_pin,
 	.valid = figment_held_valid,

@@ -43,6 +43,7 @@ static void figment_unsafe_fini(struct figment_userptr *userptr)
 
 const struct figment_strategy figment_strategy_unsafe = {
 	.name = "unsafe",
+	.holds_pages = true,
 	.init = figment_unsafe_init,
 	.pin = figment_held_pin,
 	.valid = figment_held_valid,

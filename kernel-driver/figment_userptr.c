@@ -14,12 +14,15 @@
  * unmapped the memory, submissions to the VM fail with -EFAULT until the range is
  * unbound or bound anew.
  */
+#include <linux/backing-dev.h>
 #include <linux/bitfield.h>
 #include <linux/error-injection.h>
+#include <linux/hugetlb_inline.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
+#include <linux/userfaultfd_k.h>
 
 #include <drm/drm_pagemap.h>
 #include <drm/drm_print.h>
@@ -204,20 +207,56 @@ void figment_userptr_put(struct figment_userptr *userptr)
 	kref_put(&userptr->refs, figment_userptr_release);
 }
 
+/* Do we hear of all that happens to the pages, as far as it matters? */
+static bool figment_userptr_can_follow(const struct vm_area_struct *vma, bool write,
+				       bool holds_pages)
+{
+	const struct address_space *mapping;
+	umode_t mode;
+
+	/* Without pages, or with those of a device. */
+	if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP) || vma_is_dax(vma))
+		return false;
+	if (vma_is_anonymous(vma) || is_vm_hugetlb_page(vma))
+		return true;
+	if (!vma->vm_file)
+		return false;
+
+	mapping = vma->vm_file->f_mapping;
+	if (shmem_mapping(mapping))
+		return true;
+	/*
+	 * Files with a page cache, which is filled by reading. Drivers that map pages of
+	 * their own have none, nor have secretmem and guest_memfd, which are to be
+	 * kept from devices.
+	 */
+	mode = mapping->host->i_mode;
+	if (!(S_ISREG(mode) || S_ISBLK(mode)) || !mapping->a_ops->read_folio)
+		return false;
+	/*
+	 * Through a private mapping only pages of the process are written. What is
+	 * written through a shared one, the file system has to know before, and it
+	 * takes the right to write away when it writes the page back: a page that
+	 * is held would be written all the same.
+	 */
+	return !(write && holds_pages && vma->vm_flags & VM_SHARED);
+}
+
 /**
- * figment_userptr_check_memory() - Is a range of a kind that we can watch?
- * @mm: its process
+ * figment_userptr_check_memory() - Is a range of a kind that we can use?
+ * @vm: the VM
+ * @mm: the process of the range
  * @at: CPU address
  * @size: bytes, whole pages
  * @write: the device may write
  *
- * Anonymous memory and shmem are. Pages of other files have writeback that
- * expects to be asked before each write, and device memory has no pages.
+ * Anonymous memory, shmem, hugetlbfs, and files with a page cache are; see
+ * DRM_FIGMENT_BIND_MAP_USERPTR.
  *
  * Return: 0; -EFAULT: not mapped, or without the access; -EOPNOTSUPP; -EINTR.
  */
-int figment_userptr_check_memory(struct mm_struct *mm, unsigned long at, unsigned long size,
-				 bool write)
+int figment_userptr_check_memory(struct figment_vm *vm, struct mm_struct *mm, unsigned long at,
+				 unsigned long size, bool write)
 {
 	unsigned long need = VM_READ | (write ? VM_WRITE : 0);
 	unsigned long end = at + size;
@@ -238,9 +277,7 @@ int figment_userptr_check_memory(struct mm_struct *mm, unsigned long at, unsigne
 			ret = -EFAULT;
 			break;
 		}
-		if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP) ||
-		    (!vma_is_anonymous(vma) &&
-		     !(vma->vm_file && shmem_mapping(vma->vm_file->f_mapping)))) {
+		if (!figment_userptr_can_follow(vma, write, vm->strategy->holds_pages)) {
 			ret = -EOPNOTSUPP;
 			break;
 		}
@@ -256,6 +293,59 @@ int figment_userptr_check_memory(struct mm_struct *mm, unsigned long at, unsigne
 	mmap_read_unlock(mm);
 	mmput(mm);
 	return ret;
+}
+
+/**
+ * figment_userptr_may_prefault() - Can pages be made present that nobody has asked for?
+ * @mm: its process; the caller holds a reference (mmget)
+ * @at: CPU address
+ * @size: bytes, whole pages
+ *
+ * Anonymous memory only: of shmem there would be more for everybody. And not if a
+ * userfaultfd has to provide them, who may never do so.
+ *
+ * Return: of how many bytes from there on.
+ */
+unsigned long figment_userptr_may_prefault(struct mm_struct *mm, unsigned long at,
+					   unsigned long size)
+{
+	struct vm_area_struct *vma;
+	unsigned long may = 0;
+
+	if (mmap_read_lock_killable(mm))
+		return 0;
+	vma = vma_lookup(mm, at);
+	if (vma && vma_is_anonymous(vma) && !userfaultfd_armed(vma) &&
+	    !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP)))
+		may = min(size, vma->vm_end - at);
+	mmap_read_unlock(mm);
+	return may;
+}
+
+/**
+ * figment_userptr_mark_dirty() - Mark a page dirty that the device may write.
+ * @page: writable by the process; it stays its page as notifiers are locked out
+ *
+ * The device will write without any fault telling the kernel. A page that is
+ * writable but clean, after MADV_FREE or swapped in again, would be dropped by
+ * reclaim, and the writes with it: make it dirty now. Nothing cleans it while the
+ * device has it, as the right to write is taken away before, and with it the notifier.
+ *
+ * A page of a file that is written back is dirty already: the fault that has made
+ * it writable has asked the file system, which is not to be asked here, where
+ * nothing may be allocated.
+ */
+void figment_userptr_mark_dirty(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+	struct address_space *mapping;
+
+	if (!folio_test_anon(folio)) {
+		mapping = folio_mapping(folio);
+		if (mapping && mapping_can_writeback(mapping))
+			return;
+	}
+	folio_mark_dirty(folio);
 }
 
 /* --- the four verbs ------------------------------------------------------- */

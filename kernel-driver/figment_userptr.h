@@ -15,6 +15,8 @@
 
 #include <drm/drm_gpusvm.h>
 
+#include "figment_notice.h"
+
 struct figment_bind_op;
 struct figment_device;
 struct figment_pt_stock;
@@ -23,6 +25,7 @@ struct figment_userptr;
 struct figment_vm;
 struct figment_vma;
 struct mm_struct;
+struct page;
 
 /** struct figment_strategy - What can be done about pages that are taken away. */
 struct figment_strategy {
@@ -30,6 +33,8 @@ struct figment_strategy {
 	const char *name;
 	/** @long_running: Jobs have no DMA fences and no time limit. */
 	bool long_running;
+	/** @holds_pages: It keeps the pages that it was given, and follows nothing. */
+	bool holds_pages;
 	/** @root_flags: For ASID_ROOT. */
 	u64 root_flags;
 	/** @vm_init: A VM begins; under no lock. 0 or a negative errno. Or NULL. */
@@ -119,6 +124,8 @@ struct figment_userptr {
 		struct mmu_interval_notifier_finish finish;
 		/** @watch.busy: @watch.finish is in use; under notifier lock (write). */
 		bool busy;
+		/** @watch.notice: Of that notification; of whoever has set @watch.busy. */
+		struct figment_notice notice;
 	} watch;
 
 	/** @fault: Of the fault strategy. */
@@ -159,8 +166,11 @@ const struct figment_strategy *figment_strategy_find(struct figment_device *fdev
 struct figment_userptr *figment_userptr_create(struct figment_vm *vm, u64 start, u64 size,
 					       bool read_only);
 void figment_userptr_put(struct figment_userptr *userptr);
-int figment_userptr_check_memory(struct mm_struct *mm, unsigned long at, unsigned long size,
-				 bool write);
+int figment_userptr_check_memory(struct figment_vm *vm, struct mm_struct *mm, unsigned long at,
+				 unsigned long size, bool write);
+void figment_userptr_mark_dirty(struct page *page);
+unsigned long figment_userptr_may_prefault(struct mm_struct *mm, unsigned long at,
+					   unsigned long size);
 
 void figment_userptr_collect(struct figment_vm *vm);
 int figment_userptr_pin(struct figment_vm *vm, struct list_head *fresh, bool tolerant);

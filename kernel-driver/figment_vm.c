@@ -38,6 +38,13 @@
  *   takes it.
  * - figment_vm.lock serialises binds and submissions of a VM. Neither notifiers
  *   nor jobs that have been armed take it.
+ * - Memory that moves to VRAM does so under figment_vm.mirror.lock and mmap_lock, with
+ *   pages locked. Pages of others may have to leave for it: of those no page is
+ *   waited for, and no other lock taken than those that a notifier of theirs takes.
+ *   Memory that comes back for a CPU does so under the mmap_lock of that CPU, with no lock
+ *   of ours but those of notifiers. figment_device.vram.lock is taken below mmap_lock
+ *   and allocates; the lock of figment_device.pagemap.blocks is a leaf, and is taken in
+ *   interrupts.
  * - figment_device.vms.lock is taken before all of these, at unplug, and alone
  *   when a VM comes or goes. figment_device.bos.lock is a leaf: buffers go
  *   under mmap_lock and under any reservation.

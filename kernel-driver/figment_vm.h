@@ -4,6 +4,7 @@
 
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/maple_tree.h>
 #include <linux/mutex.h>
 #include <linux/sizes.h>
 #include <linux/wait.h>
@@ -78,6 +79,10 @@ struct figment_vm {
 		struct list_head garbage;
 		/** @mirror.collect: Removes @mirror.garbage. */
 		struct work_struct collect;
+		/** @mirror.pagemap: For VRAM; NULL: not used. Written once. */
+		struct drm_pagemap *pagemap;
+		/** @mirror.places: Where memory should be, by page; see figment_place.c. */
+		struct maple_tree places;
 	} mirror;
 	/** @stale: Invalidated userptrs; add under notifier lock (write), remove under
 	 * @lock and notifier lock (read).

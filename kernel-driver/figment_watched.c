@@ -60,12 +60,22 @@ static bool figment_watched_kick(struct figment_vm *vm)
 	return busy;
 }
 
+static void figment_watched_give_back(struct figment_userptr *userptr,
+				      struct figment_notice *notice)
+{
+	if (userptr->pages.flags.has_dma_mapping)
+		notice->pages += userptr->size >> PAGE_SHIFT;
+	figment_watched_unmap_pages(userptr, true);
+}
+
 /* The pages are lost to the device when this returns. */
-static void figment_watched_take_away(struct figment_userptr *userptr)
+static void figment_watched_take_away(struct figment_userptr *userptr,
+				      struct figment_notice *notice)
 {
 	struct figment_vm *vm = userptr->vm;
 	struct figment_pt_flush flush;
 	struct figment_vma *vma;
+	u64 since;
 	long ret;
 
 	figment_vm_assert_notifier(vm);
@@ -74,18 +84,20 @@ static void figment_watched_take_away(struct figment_userptr *userptr)
 	 * Uninterruptible: the kernel is about to use the pages for something
 	 * else, whatever signal comes. It ends because fences do.
 	 */
+	since = figment_notice_now(notice);
 	ret = dma_resv_wait_timeout(drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP,
 				    false, MAX_SCHEDULE_TIMEOUT);
 	drm_WARN_ON(&vm->fdev->drm, ret <= 0);
+	figment_notice_waited(notice, since);
 
 	figment_pt_flush_init(&flush);
 	scoped_guard(mutex, &vm->pt.lock) {
 		list_for_each_entry(vma, &userptr->vmas, link)
 			figment_pt_zap(&vm->pt, &flush, vma->base.va.addr, vma->base.va.range);
-		figment_pt_flush(&vm->pt, &flush);
+		figment_notice_flush(notice, vm, &flush);
 	}
 
-	figment_watched_unmap_pages(userptr, true);
+	figment_watched_give_back(userptr, notice);
 }
 
 static bool figment_watched_invalidate_start(struct mmu_interval_notifier *notifier,
@@ -96,28 +108,40 @@ static bool figment_watched_invalidate_start(struct mmu_interval_notifier *notif
 	struct figment_userptr *userptr = container_of(notifier, struct figment_userptr,
 						       watch.notifier);
 	struct figment_vm *vm = userptr->vm;
+	struct figment_notice notice;
+
+	figment_notice_begin(&notice, vm, false, range);
 
 	/* Before anything is touched: the caller will try again, or go elsewhere. */
-	if (!mmu_notifier_range_blockable(range))
+	if (!mmu_notifier_range_blockable(range)) {
+		figment_notice_end(&notice, vm);
 		return false;
+	}
 
 	down_write(&vm->svm.notifier_lock);
 	mmu_interval_set_seq(notifier, seq);
 
 	if (!userptr->armed) {
 		/* No job knows the pages, and no page table. */
-		figment_watched_unmap_pages(userptr, true);
+		figment_watched_give_back(userptr, &notice);
 	} else {
 		list_move_tail(&userptr->stale_link, &vm->stale);
 		if (figment_watched_kick(vm) && !userptr->watch.busy) {
 			userptr->watch.busy = true;
 			*finish = &userptr->watch.finish;
 		} else {
-			figment_watched_take_away(userptr);
+			figment_watched_take_away(userptr, &notice);
 		}
 	}
 
 	up_write(&vm->svm.notifier_lock);
+
+	if (*finish) {
+		figment_notice_pause(&notice);
+		userptr->watch.notice = notice;
+	} else {
+		figment_notice_end(&notice, vm);
+	}
 	return true;
 }
 
@@ -125,12 +149,17 @@ static void figment_watched_invalidate_finish(struct mmu_interval_notifier_finis
 {
 	struct figment_userptr *userptr = container_of(finish, struct figment_userptr,
 						       watch.finish);
+	struct figment_notice notice = userptr->watch.notice;
 	struct figment_vm *vm = userptr->vm;
 
+	figment_notice_resume(&notice);
+
 	down_write(&vm->svm.notifier_lock);
-	figment_watched_take_away(userptr);
+	figment_watched_take_away(userptr, &notice);
 	userptr->watch.busy = false;
 	up_write(&vm->svm.notifier_lock);
+
+	figment_notice_end(&notice, vm);
 }
 
 static const struct mmu_interval_notifier_ops figment_watched_notifier_ops = {
@@ -153,16 +182,19 @@ int figment_watched_init(struct figment_userptr *userptr)
  * @seq: its sequence number when they were got
  * @start: CPU address
  * @size: bytes, whole pages
+ * @owner: of pages in VRAM that may be among them, or NULL
  *
- * The device will write without any fault telling the kernel. A page that is
- * writable but clean, after MADV_FREE or swapped in again, would be dropped by
- * reclaim, and the writes with it: make it dirty now. Nothing cleans it while
- * the device has it, as unmapping comes first, and with it the notifier.
+ * See figment_userptr_mark_dirty().
  *
- * Return: 0; -EBUSY: the pages were lost meanwhile; -EFAULT, -ENOMEM, -EINTR.
+ * Of its own pages, those in VRAM, the kernel tells where they are and never makes
+ * them writable. Such a page may be shared with a child.
+ *
+ * Return: 0; -ESTALE: a page of @owner may not be written; -EBUSY: the pages were lost
+ * meanwhile; -EFAULT, -ENOMEM, -EINTR.
  */
 int figment_watched_mark_dirty(struct figment_vm *vm, struct mmu_interval_notifier *notifier,
-			       unsigned long seq, unsigned long start, unsigned long size)
+			       unsigned long seq, unsigned long start, unsigned long size,
+			       void *owner)
 {
 	unsigned long i, count = size >> PAGE_SHIFT;
 	struct hmm_range range = {
@@ -170,6 +202,7 @@ int figment_watched_mark_dirty(struct figment_vm *vm, struct mmu_interval_notifi
 		.notifier_seq = seq,
 		.start = start,
 		.end = start + size,
+		.dev_private_owner = owner,
 	};
 	struct mm_struct *mm = notifier->mm;
 	int ret;
@@ -190,9 +223,14 @@ int figment_watched_mark_dirty(struct figment_vm *vm, struct mmu_interval_notifi
 	down_read(&vm->svm.notifier_lock);
 	if (mmu_interval_read_retry(range.notifier, range.notifier_seq))
 		ret = -EBUSY;
-	for (i = 0; !ret && i < count; i++)
+	for (i = 0; !ret && i < count; i++) {
+		struct page *page = hmm_pfn_to_page(range.hmm_pfns[i]);
+
 		if (range.hmm_pfns[i] & HMM_PFN_WRITE)
-			folio_mark_dirty(page_folio(hmm_pfn_to_page(range.hmm_pfns[i])));
+			figment_userptr_mark_dirty(page);
+		else if (range.hmm_pfns[i] & HMM_PFN_VALID && is_device_private_page(page))
+			ret = -ESTALE;
+	}
 	up_read(&vm->svm.notifier_lock);
 
 free_pfns:
@@ -221,8 +259,8 @@ int figment_watched_pin(struct figment_userptr *userptr)
 			return -ENODEV;
 
 		seq = mmu_interval_read_begin(notifier);
-		ret = figment_userptr_check_memory(notifier->mm, userptr->start, userptr->size,
-						   !userptr->read_only);
+		ret = figment_userptr_check_memory(userptr->vm, notifier->mm, userptr->start,
+						   userptr->size, !userptr->read_only);
 		if (ret)
 			return ret;
 
@@ -232,7 +270,8 @@ int figment_watched_pin(struct figment_userptr *userptr)
 		if (!ret && !userptr->read_only)
 			ret = figment_watched_mark_dirty(userptr->vm, notifier,
 							 userptr->pages.notifier_seq,
-							 userptr->start, userptr->size);
+							 userptr->start, userptr->size,
+							 NULL);
 	} while (ret == -EBUSY || (!ret && userptr->pages.notifier_seq != seq));
 
 	/* A protection that hmm_range_fault() found, and the check before it not. */

@@ -10,7 +10,8 @@ struct figment_vm;
 struct mmu_interval_notifier;
 
 int figment_watched_mark_dirty(struct figment_vm *vm, struct mmu_interval_notifier *notifier,
-			       unsigned long seq, unsigned long start, unsigned long size);
+			       unsigned long seq, unsigned long start, unsigned long size,
+			       void *owner);
 
 /* For struct figment_strategy. */
 int figment_watched_init(struct figment_userptr *userptr);

@@ -36,6 +36,7 @@ extern "C" {
 #define DRM_FIGMENT_QUEUE_QUERY		0x08
 #define DRM_FIGMENT_SUBMIT		0x09
 #define DRM_FIGMENT_WAIT_USER_FENCE	0x0a
+#define DRM_FIGMENT_VM_PLACE		0x0b
 
 /** struct drm_figment_array - An array in user memory. */
 struct drm_figment_array {
@@ -179,8 +180,8 @@ struct drm_figment_vm_create {
 	 *
 	 * VM_SVM, since 1.3: shared virtual memory. Where nothing is bound, an address
 	 * of the GPU is that address of the calling process, with no call at all.
-	 * Anonymous memory and shmem, as BIND_MAP_USERPTR has it; what is bound goes
-	 * first. -EINVAL: with another strategy than FAULT.
+	 * Memory as BIND_MAP_USERPTR has it; what is bound goes first. -EINVAL: with
+	 * another strategy than FAULT.
 	 */
 	__u32 flags;
 #define DRM_FIGMENT_VM_SVM		(1 << 0)
@@ -211,10 +212,13 @@ enum drm_figment_bind_kind {
 	DRM_FIGMENT_BIND_UNMAP = 1,
 	/**
 	 * @DRM_FIGMENT_BIND_MAP_USERPTR: Map memory of the calling process, over
-	 * what is there. Supported: anonymous memory, and shared memory (shmem,
-	 * memfd). -EOPNOTSUPP: other files and device memory, whose writeback or
-	 * lifetime the driver could not follow. -EFAULT: not mapped, or not
-	 * writable without BIND_READONLY.
+	 * what is there: anonymous memory and shmem (memfd, tmpfs); since 1.4 also
+	 * hugetlbfs, and files with a page cache. Through MAP_PRIVATE they are written
+	 * as the process would: the page is copied first. Through MAP_SHARED the
+	 * strategies PIN and UNSAFE may not write them, as they would miss that the
+	 * file system writes a page back: -EOPNOTSUPP without BIND_READONLY.
+	 * -EOPNOTSUPP also: memory of devices, DAX, secretmem. -EFAULT: not mapped,
+	 * past the end of its file, or not writable without BIND_READONLY.
 	 *
 	 * The memory stays that of the process that has bound it, whoever submits.
 	 * When it is not what it was any more, SUBMIT gives these errors, until
@@ -265,6 +269,65 @@ struct drm_figment_vm_bind {
 	struct drm_figment_array ops;
 	/** @syncs: struct drm_figment_sync. */
 	struct drm_figment_array syncs;
+};
+
+/* --- where shared memory is ----------------------------------------------- */
+
+/** enum drm_figment_place - Where memory of a process can be. */
+enum drm_figment_place {
+	/** @DRM_FIGMENT_PLACE_ANY: Where it happens to be: no preference. */
+	DRM_FIGMENT_PLACE_ANY = 0,
+	/** @DRM_FIGMENT_PLACE_SYSTEM: System memory. */
+	DRM_FIGMENT_PLACE_SYSTEM = 1,
+	/** @DRM_FIGMENT_PLACE_VRAM: VRAM of the device. -EOPNOTSUPP: it has none. */
+	DRM_FIGMENT_PLACE_VRAM = 2,
+};
+
+/**
+ * struct drm_figment_vm_place - DRM_IOCTL_FIGMENT_VM_PLACE, since 1.4: where memory of
+ * the calling process should be, in a VM with VM_SVM.
+ *
+ * VM_PLACE_MOVE moves what is mapped in the range, now. It is a best effort, and no error
+ * if something stays where it is: @moved says how much is where it should be. A signal ends
+ * it early, with what has moved until then, or with -EINTR if nothing has. What cannot
+ * go to VRAM: memory that is not anonymous, that is pinned, or for which there is no
+ * room; VRAM that other memory of processes has not used for longer is taken for it.
+ * Pages that nobody has touched come to be, unless they may not be read or a userfaultfd
+ * is asked for them. Holes are fine.
+ *
+ * VM_PLACE_PREFER has the device's faults move it from now on: a chunk, up to 2 MiB, before
+ * the access that wants it. Where that cannot be, the access is done where the memory
+ * is. The preference is of addresses: munmap(), mremap() and mmap() do not change it. It
+ * is of the VM, and so of one process: a child of fork() has none, and what it inherits
+ * is shared, wherever it is, until one of the two writes to it.
+ *
+ * What is in VRAM is memory of the process as ever. A CPU that touches it, and any
+ * other device, gets it back to system memory, in chunks as it came. So do
+ * O_DIRECT, ptrace and the like, VM_DESTROY, and the end of the driver.
+ *
+ * -EINVAL: the VM has no VM_SVM, or the range is not of whole pages of the process.
+ * -EPERM: the VM is of another process. -ENODEV, -ENOMEM.
+ */
+struct drm_figment_vm_place {
+	/** @vm_id: VM. */
+	__u32 vm_id;
+	/** @place: enum drm_figment_place; not PLACE_ANY with VM_PLACE_MOVE. */
+	__u32 place;
+	/** @flags: One or both of DRM_FIGMENT_VM_PLACE_*. */
+	__u32 flags;
+#define DRM_FIGMENT_VM_PLACE_PREFER	(1 << 0)
+#define DRM_FIGMENT_VM_PLACE_MOVE	(1 << 1)
+	/** @pad: Zero. */
+	__u32 pad;
+	/** @address: First address, whole pages. */
+	__u64 address;
+	/** @size: Bytes, whole pages, not zero. */
+	__u64 size;
+	/**
+	 * @moved: Out: with VM_PLACE_MOVE, bytes that were at @place, or have come there.
+	 * Of more than there is room for, what came first may have left again.
+	 */
+	__u64 moved;
 };
 
 /* --- queues and jobs ------------------------------------------------------ */
@@ -411,6 +474,8 @@ struct drm_figment_wait_user_fence {
 #define DRM_IOCTL_FIGMENT_WAIT_USER_FENCE \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_FIGMENT_WAIT_USER_FENCE, \
 		struct drm_figment_wait_user_fence)
+#define DRM_IOCTL_FIGMENT_VM_PLACE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FIGMENT_VM_PLACE, struct drm_figment_vm_place)
 
 #if defined(__cplusplus)
 }
