@@ -109,7 +109,8 @@ Json fdinfo_of(const Device& device) {
   std::ifstream file(std::format("/proc/self/fdinfo/{}", device.fd()));
   for (std::string line; std::getline(file, line);) {
     const auto colon = line.find(':');
-    if (!line.starts_with("drm-") || colon == std::string::npos) continue;
+    if (!(line.starts_with("drm-") || line.starts_with("figment-")) || colon == std::string::npos)
+      continue;
     const auto value = line.find_first_not_of(" \t", colon + 1);
     lines[line.substr(0, colon)] = value == std::string::npos ? "" : line.substr(value);
   }

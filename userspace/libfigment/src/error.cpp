@@ -116,6 +116,15 @@ std::string describe(const drm_figment_wait_user_fence& request) {
   return text;
 }
 
+std::string describe(const drm_figment_vm_place& request) {
+  static constexpr std::array kPlaces = {"anywhere", "in system memory", "in VRAM"};
+  return std::format("VM_PLACE in vm {} of {:#x} bytes at {:#x}: {}{}{}", request.vm_id,
+                     request.size, request.address,
+                     request.place < kPlaces.size() ? kPlaces[request.place] : "?",
+                     request.flags & DRM_FIGMENT_VM_PLACE_PREFER ? ", from now on" : "",
+                     request.flags & DRM_FIGMENT_VM_PLACE_MOVE ? ", now" : "");
+}
+
 std::string describe(const drm_gem_close& request) {
   return std::format("GEM_CLOSE of buffer {}", request.handle);
 }

@@ -48,6 +48,21 @@ void bind_one(int fd, std::uint32_t vm, drm_figment_bind_op op) {
   call(fd, DRM_IOCTL_FIGMENT_VM_BIND, request);
 }
 
+drm_figment_vm_place place_request(std::uint32_t vm, std::span<const std::byte> memory, Place place,
+                                   std::uint32_t flags) {
+  drm_figment_vm_place request = {};
+  request.vm_id = vm;
+  request.place = static_cast<std::uint32_t>(place);
+  request.flags = flags;
+  request.address = reinterpret_cast<std::uint64_t>(memory.data());
+  request.size = memory.size();
+  return request;
+}
+
+static_assert(static_cast<int>(Place::any) == DRM_FIGMENT_PLACE_ANY);
+static_assert(static_cast<int>(Place::system) == DRM_FIGMENT_PLACE_SYSTEM);
+static_assert(static_cast<int>(Place::vram) == DRM_FIGMENT_PLACE_VRAM);
+
 }  // namespace
 
 Userptr::Userptr(DeviceFile file, std::uint32_t vm, const MapUserptr& map)
@@ -88,6 +103,17 @@ void Vm::bind(const BindRequest& bind) {
   request.ops = array_of(ops);
   request.syncs = array_of(syncs);
   call(handle_.fd(), DRM_IOCTL_FIGMENT_VM_BIND, request);
+}
+
+std::uint64_t Vm::move(std::span<const std::byte> memory, Place place) {
+  auto request = place_request(id(), memory, place, DRM_FIGMENT_VM_PLACE_MOVE);
+  call(handle_.fd(), DRM_IOCTL_FIGMENT_VM_PLACE, request);
+  return request.moved;
+}
+
+void Vm::prefer(std::span<const std::byte> memory, Place place) {
+  auto request = place_request(id(), memory, place, DRM_FIGMENT_VM_PLACE_PREFER);
+  call(handle_.fd(), DRM_IOCTL_FIGMENT_VM_PLACE, request);
 }
 
 Queue Vm::queue(const QueueConfig& config) {

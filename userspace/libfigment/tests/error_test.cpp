@@ -52,6 +52,12 @@ TEST(Error, tells_what_a_user_fence_waits_for) {
       describe(drm_figment_wait_user_fence{
           .address = 0x1000, .reference = 5, .mask = ~0ull, .compare = DRM_FIGMENT_COMPARE_GE}),
       "WAIT_USER_FENCE until the word at 0x1000 is >= 0x5");
+  EXPECT_EQ(describe(drm_figment_vm_place{.vm_id = 3,
+                                          .place = DRM_FIGMENT_PLACE_VRAM,
+                                          .flags = DRM_FIGMENT_VM_PLACE_MOVE,
+                                          .address = 0x1000,
+                                          .size = 0x2000}),
+            "VM_PLACE in vm 3 of 0x2000 bytes at 0x1000: in VRAM, now");
   EXPECT_EQ(describe(drm_figment_wait_user_fence{.address = 8, .mask = 0xff, .compare = 9}),
             "WAIT_USER_FENCE until the word at 0x8, masked with 0xff, is ? 0x0");
 }

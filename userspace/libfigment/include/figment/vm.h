@@ -50,6 +50,9 @@ struct Unmap {
 
 using BindOp = std::variant<Map, MapUserptr, Unmap>;
 
+/// Where memory of a process can be: drm_figment_place.
+enum class Place { any, system, vram };
+
 struct BindRequest {
   std::vector<BindOp> ops;
   /// Asynchronous binds only. A request with a sync is asynchronous by itself.
@@ -94,6 +97,12 @@ class Vm {
   [[nodiscard]] Userptr userptr(const MapUserptr& map) {
     return Userptr(handle_.file(), id(), map);
   }
+  /// For a VM with shared virtual memory, and whole pages of this process. Moves what can be moved
+  /// now: returns how many bytes of `memory` are at `place`.
+  std::uint64_t move(std::span<const std::byte> memory, Place place);
+  /// Where faults of the device shall move it from now on.
+  void prefer(std::span<const std::byte> memory, Place place);
+
   [[nodiscard]] Queue queue(const QueueConfig& config);
   [[nodiscard]] Queue queue();
 
