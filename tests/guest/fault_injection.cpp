@@ -90,6 +90,12 @@ void FaultSettings::fail_at_random(unsigned percent) {
   }
 }
 
+void FaultSettings::fail_pages_from(unsigned order) {
+  set("fail_page_alloc/task-filter", "N");
+  set("fail_page_alloc/min-order", std::to_string(order));
+  set("fail_page_alloc/probability", "100");
+}
+
 bool FaultSettings::fail_function(const std::string& function, int error, unsigned percent) {
   const std::string folder = "fail_function/";
   if (write_text(kDebugfs + folder + "inject", function) != 0) return false;

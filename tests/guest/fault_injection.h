@@ -30,6 +30,9 @@ class FaultSettings {
 
   /// From now on `percent` of the allocations of tasks that may_fail() fail.
   void fail_at_random(unsigned percent);
+  /// From now on nobody gets pages of 2^order or more at once, whatever task it is, unless they
+  /// must not fail.
+  void fail_pages_from(unsigned order);
   /// And `percent` of the calls of `function` that they make return `error` (an errno). False: the
   /// kernel does not let this one fail.
   [[nodiscard]] bool fail_function(const std::string& function, int error, unsigned percent);

@@ -31,8 +31,8 @@ constexpr GpuVa kEnd = kWords + 16;
 
 }  // namespace
 
-Gpu::Gpu(const VmConfig& config)
-    : device(Device::open()),
+Gpu::Gpu(const VmConfig& config, unsigned nth)
+    : device(Device::open(nth)),
       vm(device.vm(config)),
       queue(vm.queue()),
       long_running_(info(config.strategy).long_running),

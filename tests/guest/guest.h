@@ -77,7 +77,8 @@ constexpr GpuVa kData{0x10'0000'0000};
 class Gpu {
  public:
   explicit Gpu(Strategy strategy = Strategy::fence) : Gpu(VmConfig{.strategy = strategy}) {}
-  explicit Gpu(const VmConfig& config);
+  /// On the n-th GPU.
+  explicit Gpu(const VmConfig& config, unsigned nth = 0);
 
   Device device;
   Vm vm;
@@ -145,6 +146,7 @@ class Gpu {
 class GpuTest : public testing::Test {
  protected:
   explicit GpuTest(Strategy strategy = Strategy::fence) : gpu_(strategy) {}
+  explicit GpuTest(const VmConfig& config) : gpu_(config) {}
 
   Gpu gpu_;
 };

@@ -49,6 +49,53 @@ TEST_F(PageFault, makes_present_only_what_is_asked_for) {
   EXPECT_EQ(memory.as<std::uint64_t>()[1000 * 512], 1u);
 }
 
+// As who reads a file does: 4 pages, 16, 64, as long as each fault comes where the last answer
+// ended.
+TEST_F(PageFault, ahead_of_a_queue_that_goes_from_page_to_page) {
+  const Mapping memory = anonymous_memory(8_MiB, kHugePageBytes);
+  ::madvise(memory.bytes().data(), memory.bytes().size(), MADV_NOHUGEPAGE);
+  ASSERT_DONE(bind(memory.bytes()));
+  std::uint64_t resident = 0;
+  const auto read = [&](std::uint64_t page, std::uint64_t come) {
+    EXPECT_EQ(gpu_.load(kData + page * kPageBytes), 0u);
+    resident += come;
+    EXPECT_EQ(resident_pages(memory), resident) << "after page " << page;
+  };
+  read(0, 1);
+  read(1, 4);
+  read(4, 0);
+  read(5, 16);
+  read(21, 64);
+  read(1000, 1);
+  read(85, 1);
+  read(86, 4);
+}
+
+TEST_F(PageFault, ahead_of_a_queue_that_writes_is_little) {
+  const Mapping memory = anonymous_memory(8_MiB, kHugePageBytes);
+  ::madvise(memory.bytes().data(), memory.bytes().size(), MADV_NOHUGEPAGE);
+  ASSERT_DONE(bind(memory.bytes()));
+  std::uint64_t page = 0;
+  for (const std::uint64_t come : {1, 4, 16, 16, 16}) {
+    EXPECT_DONE(gpu_.store(kData + page * kPageBytes, page + 1));
+    page += come;
+    EXPECT_EQ(resident_pages(memory), page);
+  }
+}
+
+// Of shared memory there would be more for everybody who has it.
+TEST_F(PageFault, ahead_is_nothing_in_shared_memory) {
+  void* const at =
+      ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(at, MAP_FAILED);
+  const Mapping memory(std::span(static_cast<std::byte*>(at), kBytes));
+  ASSERT_DONE(bind(memory.bytes()));
+  for (std::uint64_t page = 0; page < 4; ++page) {
+    EXPECT_EQ(gpu_.load(kData + page * kPageBytes), 0u);
+    EXPECT_EQ(resident_pages(memory), page + 1);
+  }
+}
+
 // Each pointer is on another page: a fault for each, until they are all there.
 TEST_F(PageFault, resolves_a_chase_through_all_pages) {
   constexpr std::uint64_t kPages = 2048;
@@ -218,6 +265,21 @@ TEST_F(UserFault, is_waited_for) {
   pages_.provide(address, 7);
   EXPECT_DONE(gpu_.finish_on(gpu_.queue));
   EXPECT_EQ(memory_.as<std::uint64_t>()[1], 7u);
+}
+
+// Who provides them may never provide the next one.
+TEST_F(UserFault, is_of_no_page_that_nobody_has_asked_for) {
+  const Buffer buffer = gpu_.device.buffer({.bytes = 4 * kPageBytes});
+  gpu_.vm.map({.at = kData + 1_GiB, .buffer = buffer});
+  CommandList list;
+  list.copy({.to = kData + 1_GiB, .from = kData, .bytes = 4 * kPageBytes});
+  gpu_.begin_on(gpu_.queue, list);
+  for (std::uint64_t page = 0; page < 4; ++page) {
+    const std::uint64_t address = pages_.wanted();
+    ASSERT_EQ(address, user_pointer(memory_.bytes().data() + page * kPageBytes));
+    pages_.provide(address, page);
+  }
+  EXPECT_DONE(gpu_.finish_on(gpu_.queue));
 }
 
 // A handler that takes its time holds up its own queue, and nobody else.

@@ -87,10 +87,6 @@ TEST_F(Pin, of_read_only_memory_needs_the_flag) {
 }
 
 TEST_F(Pin, refuses_what_every_strategy_refuses) {
-  const UniqueFd fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  ASSERT_TRUE(fd);
-  const Mapping file = map_file(fd.get(), PROT_READ, MAP_SHARED, kPageBytes);
-  EXPECT_ERRNO(bind(file.bytes(), Access::read_only), EOPNOTSUPP);
   const Buffer buffer = gpu_.device.buffer({.bytes = kBytes});
   const Mapping view = buffer.map();
   EXPECT_ERRNO(bind(view.bytes()), EOPNOTSUPP);

@@ -115,11 +115,18 @@ TEST_F(Svm, reads_what_may_only_be_read) {
   EXPECT_EQ(words[0], 8u);
 }
 
-TEST_F(Svm, refuses_files) {
-  // The text of this program.
-  EXPECT_ERRNO(gpu_.try_load(shared_address(reinterpret_cast<const std::uint64_t*>(
-                   reinterpret_cast<std::uintptr_t>(&::getpid) & ~7ull))),
-               EFAULT);
+// A page that has become read-only does not take those around it along.
+TEST_F(Svm, writes_beside_what_may_only_be_read) {
+  const Mapping memory = anonymous_memory(64_KiB, 64_KiB);
+  const Words words = memory.as<std::uint64_t>();
+  std::memset(memory.bytes().data(), 1, 64_KiB);
+  EXPECT_DONE(gpu_.store(shared_address(&words[0]), 1));
+  ASSERT_EQ(::mprotect(&words[5 * 512], kPageBytes, PROT_READ), 0);
+  EXPECT_EQ(gpu_.load(shared_address(&words[0])), 1u);
+  EXPECT_DONE(gpu_.store(shared_address(&words[512]), 2));
+  EXPECT_EQ(words[512], 2u);
+  EXPECT_EQ(gpu_.load(shared_address(&words[5 * 512])), 0x0101'0101'0101'0101u);
+  EXPECT_ERRNO(gpu_.store(shared_address(&words[5 * 512]), 2), EFAULT);
 }
 
 TEST_F(Svm, follows_memory_that_is_given_back) {
@@ -230,9 +237,7 @@ TEST_F(Svm, of_a_process_that_has_gone_ends) {
               Gpu gpu(VmConfig{.strategy = Strategy::fault, .svm = true});
               const Mapping memory = anonymous_memory(32_MiB);
               CommandList list;
-              list.fill({.at = shared_address(memory.bytes().data()),
-                         .bytes = 32_MiB,
-                         .value = 1});
+              list.fill({.at = shared_address(memory.bytes().data()), .bytes = 32_MiB, .value = 1});
               gpu.begin_on(gpu.queue, list);
               ::_exit(0);
             }),

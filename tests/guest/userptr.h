@@ -33,6 +33,7 @@ inline Mapping map_file(int fd, int protection, int flags, std::uint64_t bytes =
 class UserptrFixture : public GpuTest {
  protected:
   explicit UserptrFixture(Strategy strategy = Strategy::fence) : GpuTest(strategy) {}
+  explicit UserptrFixture(const VmConfig& config) : GpuTest(config) {}
 
   /// errno of MAP_USERPTR at kData.
   int bind(std::span<std::byte> memory, Access access = Access::read_write) {

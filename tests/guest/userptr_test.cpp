@@ -2,7 +2,6 @@
 //
 // Memory of the process as GPU memory: which kinds are taken, which are refused and
 // how, and what happens when the process changes it under the driver.
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -133,17 +132,6 @@ TEST_P(UserptrTest, parts_of_pages_are_refused) {
   EXPECT_ERRNO(bind_raw(address + 8, kPageBytes), EINVAL);
   EXPECT_ERRNO(bind_raw(address, 100), EINVAL);
   EXPECT_ERRNO(bind_raw(address, 0), EINVAL);
-}
-
-TEST_P(UserptrTest, a_file_is_refused) {
-  // /proc/self/exe lives on a real file system, whatever the root is.
-  const UniqueFd fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  ASSERT_TRUE(fd);
-  const Mapping shared = map_file(fd.get(), PROT_READ, MAP_SHARED, kPageBytes);
-  EXPECT_ERRNO(bind(shared.bytes(), Access::read_only), EOPNOTSUPP);
-  const Mapping private_copy = map_file(fd.get(), PROT_READ | PROT_WRITE, MAP_PRIVATE, kPageBytes);
-  EXPECT_ERRNO(bind(private_copy.bytes()), EOPNOTSUPP);
-  expect_healthy();
 }
 
 class DeviceMemory : public UserptrFixture, public testing::WithParamInterface<Placement> {};

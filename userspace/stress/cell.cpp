@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <format>
@@ -12,6 +11,8 @@
 #include <system_error>
 
 #include "process.h"
+#include "stamped.h"
+#include "vram_pages.h"
 
 namespace figment::stress {
 namespace {
@@ -21,6 +22,7 @@ constexpr GpuVa kCommands{0x2'0000'0000};
 constexpr GpuVa kReads{0x3'0000'0000};
 
 constexpr GpuVa kElsewhere{0x4'0000'0000};
+constexpr GpuVa kOtherReads{0x7'0000'0000};
 
 constexpr unsigned kQueues = 2;
 
@@ -28,10 +30,33 @@ constexpr unsigned kQueues = 2;
 constexpr auto kStuck = std::chrono::seconds(120);
 constexpr auto kPollStep = std::chrono::microseconds(500);
 
-/// Short: most events are over sooner, and every round waits for some jobs.
-constexpr std::chrono::microseconds kJobTime{500};
+/// Where the GPU finds it.
+GpuVa range_at(const Range& range, const StressStrategy& strategy) {
+  return strategy.svm ? shared_address(range.memory().data()) : kRange;
+}
 
-Userptr bind_range(Vm& vm, const Range& range, const StressStrategy& strategy) {
+Stamper::Config stamper_config(const CellConfig& config, const Range& range) {
+  return {.range = range_at(range, config.strategy),
+          .commands = kCommands,
+          .layout = {.pages = static_cast<std::uint32_t>(config.pages.pages), .queues = kQueues},
+          .job_time = config.job_time,
+          .long_running = info(config.strategy.vm).long_running};
+}
+
+std::optional<Userptr> bind_range(const CellConfig& config, const Device& device, Vm& vm,
+                                  const Range& range) {
+  const StressStrategy& strategy = config.strategy;
+  if (strategy.vram) vm.prefer(range.memory(), Place::vram);
+  if (strategy.svm) {
+    // No call could refuse it: the first job finds out.
+    Reader reader(device, vm,
+                  {.range = range_at(range, strategy),
+                   .at = kReads,
+                   .layout = stamper_config(config, range).layout});
+    reader.begin();
+    if (!reader.finish()) throw Refused{EFAULT};
+    return std::nullopt;
+  }
   if (strategy.dontfork &&
       ::madvise(range.area().data(), range.area().size(), MADV_DONTFORK) != 0) {
     throw std::system_error(errno, std::generic_category(), "madvise(MADV_DONTFORK)");
@@ -41,14 +66,6 @@ Userptr bind_range(Vm& vm, const Range& range, const StressStrategy& strategy) {
   } catch (const std::system_error& error) {
     throw Refused{error.code().value()};
   }
-}
-
-Stamper::Config stamper_config(const CellConfig& config) {
-  return {.range = kRange,
-          .commands = kCommands,
-          .layout = {.pages = static_cast<std::uint32_t>(config.pages.pages), .queues = kQueues},
-          .job_time = kJobTime,
-          .long_running = info(config.strategy.vm).long_running};
 }
 
 std::span<Word> words_of(std::span<std::byte> memory) {
@@ -62,18 +79,23 @@ Cell::Cell(const CellConfig& config, WorkerShared& shared)
       shared_(shared),
       random_(config.seed),
       device_(Device::open(config.gpu)),
-      vm_(device_.vm({.strategy = config.strategy.vm})),
+      vm_(device_.vm({.strategy = config.strategy.vm, .svm = config.strategy.svm})),
       range_(config.pages),
-      userptr_(bind_range(vm_, range_, config.strategy)),
-      stamper_(device_, vm_, stamper_config(config), shared),
-      reader_(device_, vm_, {.range = kRange, .at = kReads, .layout = stamper_.layout()}),
-      view_(words_of(range_.memory()), stamper_.layout(), shared, random_()) {}
+      userptr_(bind_range(config, device_, vm_, range_)),
+      stamper_(device_, vm_, stamper_config(config, range_), shared),
+      reader_(
+          device_, vm_,
+          {.range = range_at(range_, config.strategy), .at = kReads, .layout = stamper_.layout()}),
+      view_(words_of(range_.memory()), stamper_.layout(), shared, random_()) {
+  shared_.watch(range_.memory());
+}
 
 bool Cell::follows() const {
-  return config_.strategy.vm != Strategy::pin && config_.strategy.vm != Strategy::unsafe;
+  return config_.strategy.follows();
 }
 
 void Cell::bind() {
+  if (config_.strategy.svm) return;
   userptr_.emplace(vm_.userptr({.at = kRange, .memory = range_.memory()}));
 }
 
@@ -81,8 +103,25 @@ Userptr Cell::bind_elsewhere() {
   return vm_.userptr({.at = kElsewhere, .memory = range_.memory()});
 }
 
-void Cell::run(std::uint64_t idle, std::uint64_t busy) {
-  for (std::uint64_t n = 0; n < idle + busy; ++n) {
+std::unique_ptr<Reader> Cell::another_reader() {
+  return std::make_unique<Reader>(device_, vm_,
+                                  Reader::Config{.range = range_at(range_, config_.strategy),
+                                                 .at = kOtherReads,
+                                                 .layout = stamper_.layout()});
+}
+
+void Cell::rebind() {
+  if (userptr_) {
+    userptr_->rebind();
+  } else {
+    bind();
+  }
+}
+
+std::uint64_t Cell::run(std::uint64_t idle, std::uint64_t busy,
+                        const std::function<bool()>& wants_more) {
+  std::uint64_t n = 0;
+  for (; n < idle + busy || (wants_more && wants_more()); ++n) {
     busy_ = n >= idle;
     round_ = n;
     const std::uint64_t corrupt_before = shared_.corrupt_words;
@@ -98,6 +137,7 @@ void Cell::run(std::uint64_t idle, std::uint64_t busy) {
     shared_.jobs += shared_.progress[queue].completed.load();
   }
   if (const auto why = stamper_.failure()) throw std::runtime_error(*why);
+  return n - idle;
 }
 
 void Cell::pause() {
@@ -112,24 +152,35 @@ void Cell::start_again() {
   pause();
   if (!follows()) unbind();  // what it keeps may be what is being put right
   view_.restore();
-  if (!userptr_) {
-    bind();
-  } else {
-    userptr_->rebind();
-  }
+  rebind();
   resume();
 }
 
+void Cell::go_to_vram() {
+  if (!config_.strategy.vram) return;
+  pause();
+  vm_.move(memory(), Place::vram);
+}
+
+void Cell::keep_busy() {
+  go_to_vram();
+  stamper_.resume();
+}
+
 void Cell::prepare() {
-  if (config_.pages.prepare) {
+  if (config_.pages.prepare || config_.event.prepare) {
     pause();
     // Pages that the device holds stay what they are: it gets those that are there then.
     if (!follows()) unbind();
     view_.restore();
-    config_.pages.prepare(range_, view_);
+    if (config_.pages.prepare) config_.pages.prepare(range_, view_);
+    if (config_.event.prepare) config_.event.prepare(*this);
     if (!userptr_) bind();
   }
+  go_to_vram();
   resume();
+  // So that the device has found it there before something happens to it.
+  if (config_.strategy.vram && !stamped()) throw std::runtime_error(shared_.failure.get());
 }
 
 void Cell::one_round() {
@@ -138,8 +189,10 @@ void Cell::one_round() {
   zeroed_ = view_.all();
   reads_zeros_ = config_.pages.prepare != nullptr;
   if (missing_) stamper_.expect_faults();
-  reader_.begin();
+  if (busy_) reader_.begin();
   view_.remember_completed();
+  // Jobs are in flight, and the event is not far: what is there now is what it finds.
+  if (config_.strategy.vram && busy_) shared_.vram_pages += pages_in_vram(memory());
   config_.event.run(*this);
   judge_event();
   judge_after();
@@ -151,12 +204,14 @@ void Cell::judge_event() {
     pause();
     stamper_.forgive_faults();
   }
-  const auto read = reader_.finish();
-  fail_unless_missing(read.has_value());
-  // What has come in the place of memory that is gone may be read, too.
-  if (read && content != Content::gone) {
-    view_.check_read_any(
-        *read, reads_zeros_ || content == Content::zeroed || content == Content::overwritten);
+  if (busy_) {
+    const auto read = reader_.finish();
+    fail_unless_missing(read.has_value());
+    // What has come in the place of memory that is gone may be read, too.
+    if (read && content != Content::gone) {
+      view_.check_read_any(
+          *read, reads_zeros_ || content == Content::zeroed || content == Content::overwritten);
+    }
   }
   switch (content) {
     case Content::kept:
@@ -214,22 +269,7 @@ void Cell::fail_unless_missing(bool read) {
 }
 
 bool Cell::stamped() {
-  if (!busy_) return true;
-  std::array<Sequence, kMaxQueues> due;
-  for (unsigned queue = 0; queue < kQueues; ++queue) {
-    due[queue] = shared_.progress[queue].submitted.load() + view_.layout().slices;
-  }
-  const auto stamped = [&] {
-    if (shared_.failure) return true;
-    for (unsigned queue = 0; queue < kQueues; ++queue) {
-      if (shared_.progress[queue].completed.load() < due[queue]) return false;
-    }
-    return true;
-  };
-  if (!poll_until(stamped, after(kStuck), kPollStep)) {
-    shared_.failure.set("the GPU makes no progress");
-  }
-  return !shared_.failure;
+  return !busy_ || wait_until_stamped(shared_, view_.layout(), after(kStuck), kPollStep);
 }
 
 void Cell::let_gpu_try() {
@@ -256,9 +296,9 @@ void Cell::count_harm(std::uint64_t words, const char* where) {
   shared_.corruption.set(std::format("{} words {} have changed", words, where));
 }
 
-pid_t Cell::start_child(const std::function<bool()>& life) {
+pid_t Cell::start_child(const std::function<bool()>& life, const std::function<pid_t()>& make) {
   const auto start = Clock::now();
-  const pid_t child = ::fork();
+  const pid_t child = make();
   if (child == 0) {
     // First of all: what is submitted from here on can be in no page of this process.
     view_.remember_submitted();

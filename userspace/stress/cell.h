@@ -8,9 +8,12 @@
 #pragma once
 
 #include <sys/types.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -37,6 +40,8 @@ struct CellConfig {
   const PageKind& pages;
   unsigned gpu = 0;
   std::uint64_t seed = 1;
+  /// Short: most events are over sooner, and every round waits for some jobs.
+  std::chrono::microseconds job_time{500};
 };
 
 class Cell {
@@ -44,12 +49,16 @@ class Cell {
   /// Opens the device and sets everything up, up to idle queues. Throws Refused, and Lacks.
   Cell(const CellConfig& config, WorkerShared& shared);
 
-  /// The event, so many times with an idle GPU and so many with a busy one. Throws when the run
-  /// itself fails; what is corrupt is in `shared`.
-  void run(std::uint64_t idle, std::uint64_t busy);
+  /// The event, so many times with an idle GPU and so many with a busy one, and then as often as
+  /// `wants_more`, if it is anything, says. Throws when the run itself fails; what is corrupt is in
+  /// `shared`. Returns how often the GPU was busy.
+  std::uint64_t run(std::uint64_t idle, std::uint64_t busy,
+                    const std::function<bool()>& wants_more = {});
 
   // For events.
 
+  [[nodiscard]] Device& device() { return device_; }
+  [[nodiscard]] Vm& vm() { return vm_; }
   [[nodiscard]] Range& range() { return range_; }
   [[nodiscard]] View& view() { return view_; }
   [[nodiscard]] const CellConfig& config() const { return config_; }
@@ -75,16 +84,21 @@ class Cell {
   /// Takes the mapping away from the GPU, and gives it back.
   void unbind() { userptr_.reset(); }
   void bind();
+  void rebind();
   /// The same memory at another address of the GPU as well.
   [[nodiscard]] Userptr bind_elsewhere();
+  /// Another one that reads the range, on a queue of its own.
+  [[nodiscard]] std::unique_ptr<Reader> another_reader();
   /// Harm done to memory that is not of the range.
   void count_harm(std::uint64_t words, const char* where);
 
   /// A child that lives under the rules C, and writes marks unless the range is shared, before it
   /// looks or after.
   [[nodiscard]] bool child_life(bool writes_first);
-  /// A process of any life; its exit status tells whether that went well.
-  [[nodiscard]] pid_t start_child(const std::function<bool()>& life);
+  /// A process of any life; its exit status tells whether that went well. `make` is fork(), or does
+  /// the same in another way.
+  [[nodiscard]] pid_t start_child(const std::function<bool()>& life,
+                                  const std::function<pid_t()>& make = ::fork);
   /// Waits for its end, and fails when it was not a good one.
   void reap_child(pid_t child);
   /// What the parent does while children live: it writes marks, and looks.
@@ -92,7 +106,7 @@ class Cell {
   /// For the life of another process that forgets about this cell.
   [[nodiscard]] WorkerShared& shared() { return shared_; }
   /// Jobs are in flight from here on, for a process that is about to go away.
-  void keep_busy() { stamper_.resume(); }
+  void keep_busy();
 
  private:
   void count_time(Clock::time_point start);
@@ -101,6 +115,7 @@ class Cell {
   void pause();
   void resume();
   void start_again();
+  void go_to_vram();
   void judge_event();
   void judge_held();
   void judge_after();

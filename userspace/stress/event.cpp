@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "event.h"
 
+#include <algorithm>
 #include <format>
 #include <ranges>
 #include <stdexcept>
@@ -10,10 +11,19 @@
 #include "stress_strategy.h"
 
 namespace figment::stress {
+namespace {
+
+bool has_word(std::string_view words, std::string_view one) {
+  return std::ranges::any_of(std::views::split(words, ' '),
+                             [&](auto word) { return std::string_view(word) == one; });
+}
+
+}  // namespace
 
 std::vector<const Event*> events() {
   std::vector<const Event*> all;
-  for (const auto family : {fork_events(), mapping_events(), reclaim_events(), watcher_events()}) {
+  for (const auto family : {fork_events(), mapping_events(), reclaim_events(), watcher_events(),
+                            peer_events(), vram_events()}) {
     for (const Event& event : family) all.push_back(&event);
   }
   return all;
@@ -37,8 +47,34 @@ std::vector<const PageKind*> kinds_of(const Event& event) {
   return kinds;
 }
 
-bool differs(const Event& event, const StressStrategy& strategy) {
+std::vector<std::string_view> sites_for(const Event& event, const PageKind& pages) {
+  std::vector<std::string_view> own;
+  std::vector<std::string_view> others;
+  for (const auto part : std::views::split(event.reaches, ' ')) {
+    const std::string_view word(part);
+    const auto colon = word.find(':');
+    if (word.empty()) continue;
+    if (colon == word.npos) {
+      others.push_back(word);
+    } else if (word.substr(0, colon) == pages.name) {
+      own.push_back(word.substr(colon + 1));
+    }
+  }
+  return own.empty() ? others : own;
+}
+
+bool differs(const Event& event, const PageKind& pages, const StressStrategy& strategy) {
+  if (!event.strategies.empty() && !has_word(event.strategies, strategy.name)) return false;
+  if (strategy.vram && (event.beside || !pages.goes_to_vram())) return false;
+  // Nothing is bound that could be taken from the GPU alone.
+  if (strategy.svm && event.missing == Missing::on_gpu) return false;
   return !strategy.dontfork || event.content == Content::copied;
+}
+
+std::vector<std::string_view> must_reach(const Event& event, const PageKind& pages,
+                                         const StressStrategy& strategy) {
+  if (!strategy.follows() || (strategy.vram && event.passes_vram)) return {};
+  return sites_for(event, pages);
 }
 
 bool must_catch(const Event& event, const PageKind& pages) {

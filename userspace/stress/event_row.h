@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "event.h"
+#include "notifier_sites.h"
 #include "page_kind.h"
 #include "statistics.h"
 #include "stress_strategy.h"
@@ -23,6 +25,7 @@ struct EventRowConfig {
   std::uint64_t rounds = 20;  // with a busy GPU
   std::uint64_t baseline = 4;
   std::uint64_t seed = 1;
+  NotifierWatch* watch = nullptr;  // null: nobody looks what reaches the notifiers
 };
 
 struct EventRowResult {
@@ -33,12 +36,15 @@ struct EventRowResult {
   Summary event_us;  // of the system call that is the event
   Summary baseline_us;
   std::uint64_t jobs = 0;
+  std::uint64_t vram_pages = 0;  // of the range in VRAM when an event began, all rounds together
   std::uint64_t gpu_words = 0;
   std::uint64_t corrupt_words = 0;
   std::uint64_t kernel_reports = 0;
   int refused = 0;      // with this errno was the memory refused
   std::string skipped;  // for this reason; empty: it was not
   std::string first_corruption;
+  std::optional<Coverage> reached;  // nothing: nobody has looked
+  double seconds = 0;               // of all of it
   std::vector<std::string> failures;
 };
 

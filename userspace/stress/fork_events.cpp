@@ -3,21 +3,27 @@
 // Events of the fork family: somebody else gets a copy of the memory, or does not, or begins a life
 // of its own in a way that must leave the memory alone.
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <filesystem>
 #include <thread>
 #include <vector>
 
 #include "bystander.h"
+#include "cgroup.h"
+#include "companion.h"
 #include "event_call.h"
 #include "event_families.h"
 #include "process.h"
@@ -29,6 +35,9 @@ constexpr auto kStuck = std::chrono::seconds(120);
 
 /// Of a storm, which is done so many times less often than one child is made.
 constexpr unsigned kChildren = 6;
+
+/// Of a process that is killed with jobs in flight: longer than it takes to reap it.
+constexpr auto kLongJob = std::chrono::milliseconds(100);
 
 constexpr const char* kProgram = "/bin/true";
 char* const kArguments[] = {const_cast<char*>(kProgram), nullptr};
@@ -90,6 +99,40 @@ void storm(Cell& cell) {
   }
   cell.parent_life(false);
   for (const pid_t child : children) cell.reap_child(child);
+}
+
+void two_children(Cell& cell) {
+  // The parent copies every page: both others have it, and go on sharing it.
+  std::array<pid_t, 2> children;
+  for (pid_t& child : children) {
+    child = cell.start_child([&] { return cell.child_life(false); });
+  }
+  cell.parent_life(true);
+  for (const pid_t child : children) cell.reap_child(child);
+}
+
+/// A job cannot begin before the pages that it writes are the parent's own. Those that it only
+/// reads are shared while it runs, and unshared when the parent writes.
+void written_beside(Cell& cell) {
+  Mapping place = anonymous_memory(kHugePageBytes, kHugePageBytes);
+  if (::mmap(place.bytes().data(), kHugePageBytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    throw Lacks("there is no page of hugetlbfs to be had");
+  }
+  Companion companion(cell, std::move(place), 0, kHugePageBytes);
+  std::ranges::fill(companion.words(), Word{1});
+  companion.bind();
+  companion.check_read(1);
+  const pid_t child = cell.start_child([&] {
+    const bool good = cell.child_life(false);
+    return std::ranges::count(companion.words(), Word{1}) == std::ssize(companion.words()) && good;
+  });
+  if (!cell.stamped()) return;
+  companion.check_read(1);
+  std::ranges::fill(companion.words(), Word{2});
+  companion.check_read(2);
+  cell.parent_life(true);
+  cell.reap_child(child);
 }
 
 void nested(Cell& cell) {
@@ -173,6 +216,83 @@ void reuse(Cell& cell) {
   cell.parent_life(true);
 }
 
+/// fork() into another cgroup: the copies are at the expense of somebody else.
+void into_cgroup(Cell& cell) {
+  Cgroup group;
+  const pid_t child =
+      cell.start_child([&] { return cell.child_life(true); },
+                       [&]() -> pid_t {
+                         clone_args how = {};
+                         how.flags = CLONE_INTO_CGROUP;
+                         how.exit_signal = SIGCHLD;
+                         how.cgroup = static_cast<std::uint64_t>(group.fd());
+                         return static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof(how)));
+                       });
+  cell.parent_life(true);
+  cell.reap_child(child);
+}
+
+/// The child has the file of the device, and has the GPU read the memory of its parent.
+void child_submits(Cell& cell) {
+  const auto reader = cell.another_reader();
+  View parents = cell.view();
+  const pid_t child = cell.start_child([&] {
+    const bool copied = !cell.config().strategy.dontfork && !cell.config().pages.shared();
+    if (copied) cell.view().write_marks(0, 50);
+    for (int look = 0; look < 3; ++look) {
+      reader->begin();
+      const auto read = reader->finish();
+      if (!read) return false;
+      parents.check_read(*read);
+    }
+    return cell.child_life(true);
+  });
+  // Its marks stay as they are while the child has them read.
+  cell.parent_life(false);
+  cell.reap_child(child);
+  cell.parent_life(true);
+}
+
+/// Signals to every thread of this process, in turn, for as long as the object lives.
+class SignalStorm {
+ public:
+  SignalStorm() {
+    struct sigaction nothing = {};
+    nothing.sa_handler = [](int) {};
+    nothing.sa_flags = SA_RESTART;
+    // It stays: a signal may still be on its way when nobody sends any more.
+    ::sigaction(SIGUSR1, &nothing, nullptr);
+    thread_ = std::thread([this] {
+      const pid_t self = ::gettid();
+      while (!stop_) {
+        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+          const pid_t thread = std::stoi(task.path().filename());
+          if (thread != self) ::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR1);
+        }
+        std::this_thread::sleep_for(kBetween);
+      }
+    });
+  }
+  SignalStorm(const SignalStorm&) = delete;
+  SignalStorm& operator=(const SignalStorm&) = delete;
+  ~SignalStorm() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  /// More often, and an emulated processor does nothing else.
+  static constexpr auto kBetween = std::chrono::milliseconds(1);
+
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+void under_signals(Cell& cell) {
+  const SignalStorm storm;
+  parent_first(cell);
+}
+
 // --- no copies --------------------------------------------------------------
 
 void with_vfork(Cell& cell) {
@@ -238,13 +358,16 @@ void wipeonfork(Cell& cell) {
 // --- processes that go away -------------------------------------------------
 
 /// A process with a GPU, a range and jobs of its own, which `life` ends.
-pid_t start_victim(Cell& cell, WorkerShared& shared, const std::function<void(Cell&)>& life) {
+pid_t start_victim(Cell& cell, WorkerShared& shared, const std::function<void(Cell&)>& life,
+                   std::chrono::microseconds job_time = {}) {
   const pid_t victim = ::fork();
   if (victim < 0) throw std::runtime_error("fork failed");
   if (victim > 0) return victim;
   die_with_parent();
   try {
-    Cell own(cell.config(), shared);
+    CellConfig config = cell.config();
+    if (job_time.count()) config.job_time = job_time;
+    Cell own(config, shared);
     own.keep_busy();
     life(own);
   } catch (const std::exception& error) {
@@ -280,19 +403,33 @@ void exec_with_jobs(Cell& cell) {
 
 void reaped_with_jobs(Cell& cell) {
   // What the OOM reaper does: the memory goes while the process is still dying, by notifiers that
-  // must not block.
+  // must not block. A debugger has it stop at the door, with all of its memory, and its jobs are
+  // long enough to be there still when it is reaped.
   SharedObject<WorkerShared> shared;
   SharedObject<std::atomic<bool>> ready;
-  const pid_t victim = start_victim(cell, *shared, [&](Cell& own) {
-    own.view().write_marks();
-    *ready = true;
-    for (;;) ::pause();
-  });
+  const pid_t victim = start_victim(
+      cell, *shared,
+      [&](Cell& own) {
+        own.view().write_marks();
+        const auto& queue = shared->progress[0];
+        const Sequence begun = queue.submitted;
+        std::ignore = poll_until([&] { return queue.submitted > begun; }, after(kStuck));
+        *ready = true;
+        for (;;) ::pause();
+      },
+      kLongJob);
   const bool begun = poll_until(
       [&] { return *ready || cell.shared().failure || has_ended(victim); }, after(kStuck));
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, victim, 0)));
+  const bool traced =
+      ::ptrace(PTRACE_SEIZE, victim, nullptr, PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL) == 0;
   ::kill(victim, SIGKILL);
+  siginfo_t at_the_door = {};
+  if (traced) {
+    ::waitid(P_PID, static_cast<id_t>(victim), &at_the_door, WSTOPPED | WEXITED | WNOWAIT);
+  }
   cell.timed([&] { return ::syscall(SYS_process_mrelease, pidfd.get(), 0); });
+  if (traced) ::ptrace(PTRACE_DETACH, victim, nullptr, nullptr);
   std::ignore = exit_status(victim, after(kStuck));
   if (!begun || !*ready) throw std::runtime_error("the process to be killed did not begin");
   const Bystander next(cell.memory().size());
@@ -341,61 +478,105 @@ constexpr Event kEvents[] = {
      .what = "fork(), and the parent writes first",
      .content = Content::copied,
      .run = parent_first,
-     .pages = "4k partial thp thp-split thp-head thp-tail hugetlb swapped ksm zero shmem memfd "
-              "memfd-private file-private file-shared"},
+     .pages = "4k partial thp thp-split thp-head thp-tail hugetlb hugetlb-file swapped ksm zero "
+              "shmem memfd memfd-huge memfd-private file-private file-shared disk-shared",
+     // Of shared memory fork() copies no entries, of which there would be a notifier.
+     .reaches = "4k:copy_page_range thp:copy_page_range hugetlb:copy_hugetlb_page_range"},
     {.name = "fork-child",
      .numbers = "2, 4",
      .what = "fork(), and the child writes first",
      .content = Content::copied,
      .run = child_first,
-     .pages = "4k thp swapped"},
+     // Not of hugetlbfs: the first write of a child copies all of the page, and nothing is shared.
+     .pages = "4k thp swapped",
+     .reaches = "copy_page_range"},
     {.name = "fork-device",
      .numbers = "3",
      .what = "fork(), and nobody writes but the GPU",
      .content = Content::copied,
      .run = device_first,
-     .pages = "4k thp"},
+     .pages = "4k thp",
+     .reaches = "copy_page_range"},
     {.name = "fork-exec",
      .numbers = "12",
      .what = "fork(), and the child becomes another program",
      .content = Content::copied,
-     .run = then_exec},
+     .run = then_exec,
+     .reaches = "copy_page_range"},
     {.name = "fork-storm",
      .numbers = "11",
      .what = "six children at the same time, and the parent writes between",
      .content = Content::copied,
      .run = storm,
-     .share = kChildren},
+     .share = kChildren,
+     .reaches = "copy_page_range"},
     {.name = "fork-nested",
      .numbers = "11",
      .what = "the child forks as well",
      .content = Content::copied,
-     .run = nested},
+     .run = nested,
+     .reaches = "copy_page_range"},
     {.name = "fork-threads",
      .numbers = "11",
      .what = "two threads fork at the same time",
      .content = Content::copied,
-     .run = by_two_threads},
+     .run = by_two_threads,
+     .reaches = "copy_page_range"},
     {.name = "fork-bind",
      .numbers = "10",
      .what = "fork() while the same memory is being bound",
      .content = Content::copied,
-     .run = during_bind},
+     .run = during_bind,
+     .reaches = "copy_page_range"},
     {.name = "fork-dofork",
      .numbers = "13",
      .what = "MADV_DONTFORK, MADV_DOFORK, fork()",
      .content = Content::copied,
-     .run = dofork},
+     .run = dofork,
+     .reaches = "copy_page_range"},
     {.name = "fork-mlocked",
      .numbers = "14",
      .what = "fork() of locked memory",
      .content = Content::copied,
-     .run = locked},
+     .run = locked,
+     .reaches = "copy_page_range"},
     {.name = "fork-reuse",
      .numbers = "17",
      .what = "the child has gone before the parent writes",
      .content = Content::copied,
-     .run = reuse},
+     .run = reuse,
+     .reaches = "copy_page_range"},
+    {.name = "fork-both",
+     .numbers = "1, 6, 11",
+     .what = "two children, and the parent writes first",
+     .content = Content::copied,
+     .run = two_children,
+     .reaches = "wp_page_copy"},
+    {.name = "fork-beside",
+     .numbers = "1, 6",
+     .what = "fork(), and the parent writes a huge page that the GPU only reads, beside the range",
+     .content = Content::copied,
+     .run = written_beside,
+     .pages = "hugetlb",
+     .reaches = "hugetlb_wp"},
+    {.name = "fork-cgroup",
+     .numbers = "12",
+     .what = "clone3() into another cgroup",
+     .content = Content::copied,
+     .run = into_cgroup,
+     .reaches = "copy_page_range"},
+    {.name = "fork-submit",
+     .numbers = "15",
+     .what = "the child has the GPU read the memory of its parent",
+     .content = Content::copied,
+     .run = child_submits,
+     .reaches = "copy_page_range"},
+    {.name = "fork-signals",
+     .numbers = "56",
+     .what = "fork(), and every thread gets signals all the time",
+     .content = Content::copied,
+     .run = under_signals,
+     .reaches = "copy_page_range"},
     {.name = "vfork", .numbers = "12", .what = "vfork() and exec", .run = with_vfork},
     {.name = "posix-spawn", .numbers = "12", .what = "posix_spawn()", .run = with_posix_spawn},
     {.name = "clone-vm",
@@ -415,17 +596,21 @@ constexpr Event kEvents[] = {
      .numbers = "25",
      .what = "a process ends with jobs in flight",
      .run = exit_with_jobs,
-     .share = 2},
+     .share = 2,
+     .reaches = "mn_itree_release"},
     {.name = "exec-busy",
      .numbers = "25",
      .what = "a process with jobs in flight becomes another program",
      .run = exec_with_jobs,
-     .share = 2},
+     .share = 2,
+     .reaches = "mn_itree_release"},
     {.name = "mrelease-busy",
      .numbers = "26",
      .what = "a process with jobs in flight is killed, and its memory reaped",
      .run = reaped_with_jobs,
-     .share = 2},
+     .share = 2,
+     // Of a mirror nobody sees that it was asked; what it had goes with the process.
+     .reaches = "zap_vma_for_reaping mn_itree_release"},
     {.name = "parent-dies-first",
      .numbers = "16",
      .what = "the child outlives the process with the GPU",

@@ -7,12 +7,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
+#include <stdexcept>
 #include <vector>
 
 #include "bystander.h"
 #include "event_call.h"
 #include "event_families.h"
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
@@ -20,6 +25,9 @@
 
 namespace figment::stress {
 namespace {
+
+/// Of a race, so that there are some jobs in it.
+constexpr auto kRaceTime = std::chrono::milliseconds(30);
 
 Pages all(Cell& cell) {
   return cell.view().all();
@@ -65,6 +73,17 @@ void unmap_tail(Cell& cell) {
 }
 void unmap_middle(Cell& cell) {
   unmap_pages(cell, middle(cell));
+}
+
+/// One call, two vmas, and each of its own kind.
+void unmap_two_kinds(Cell& cell) {
+  const auto rest = cell.range().memory(tail(cell));
+  if (::mmap(rest.data(), rest.size(), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    fail(errno, "mmap(MAP_FIXED)");
+  }
+  std::memset(rest.data(), 0, rest.size());
+  unmap_pages(cell, all(cell));
 }
 
 void map_over(Cell& cell) {
@@ -119,11 +138,16 @@ void bind_twice(Cell& cell) {
   if (!cell.stamped()) return;
 }
 
-/// Address space that nobody else gets meanwhile.
+/// Address space that nobody else gets meanwhile, where a huge page could be.
 std::byte* reserve(std::uint64_t bytes) {
-  void* at = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* at = ::mmap(nullptr, bytes + kHugePageBytes, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) fail(errno, "mmap");
-  return static_cast<std::byte*>(at);
+  auto* const first = static_cast<std::byte*>(at);
+  const std::uint64_t before = -reinterpret_cast<std::uintptr_t>(at) % kHugePageBytes;
+  if (before) ::munmap(first, before);
+  ::munmap(first + before + bytes, kHugePageBytes - before);
+  return first + before;
 }
 
 void move_and_back(Cell& cell, Pages pages, int flags) {
@@ -288,6 +312,31 @@ void guard(Cell& cell) {
   cell.zeroed(pages);
 }
 
+/// A sealed mapping stays what it is: whoever would take it from the GPU is refused.
+void seal(Cell& cell) {
+  const auto memory = cell.memory();
+  timed(cell, "mseal", [&] { return ::syscall(SYS_mseal, memory.data(), memory.size(), 0); });
+  const auto refused = [](int result) { return result == -1 && errno == EPERM; };
+  const bool sealed = refused(::mprotect(memory.data(), memory.size(), PROT_READ)) &&
+                      refused(::munmap(memory.data(), kPageBytes)) &&
+                      refused(::mmap(memory.data(), kPageBytes, PROT_READ,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED
+                                  ? -1
+                                  : 0);
+  if (!sealed) throw std::runtime_error("a sealed mapping was changed");
+}
+
+/// Pages are taken away, and are there again at once, much faster than jobs come: whoever makes
+/// them present for a job has to begin anew.
+void take_away_all_the_time(Cell& cell) {
+  const auto memory = cell.memory();
+  const auto end = Clock::now() + kRaceTime;
+  while (Clock::now() < end) {
+    timed(cell, "MADV_DONTNEED",
+          [&] { return ::madvise(memory.data(), memory.size(), MADV_DONTNEED); });
+  }
+}
+
 void protection_key(Cell& cell) {
   const auto memory = cell.memory();
   const int key = timed(cell, "pkey_alloc", [] { return ::pkey_alloc(0, 0); });
@@ -304,40 +353,53 @@ constexpr Event kEvents[] = {
      .content = Content::gone,
      .run = unmap_all,
      .pages = "4k thp shmem memfd",
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "unmap_vmas"},
     {.name = "munmap-head",
      .numbers = "19",
      .what = "munmap() of the first quarter",
      .content = Content::gone,
      .run = unmap_head,
      .pages = "4k thp",
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "unmap_vmas"},
     {.name = "munmap-tail",
      .numbers = "19",
      .what = "munmap() of the last quarter",
      .content = Content::gone,
      .run = unmap_tail,
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "unmap_vmas"},
     {.name = "munmap-middle",
      .numbers = "19, 40",
      .what = "munmap() of the middle: two vmas, and a huge page is split",
      .content = Content::gone,
      .run = unmap_middle,
      .pages = "4k thp swapped",
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "unmap_vmas"},
+    {.name = "munmap-kinds",
+     .numbers = "19",
+     .what = "munmap() across two vmas of different kinds",
+     .content = Content::gone,
+     .run = unmap_two_kinds,
+     .missing = Missing::in_process,
+     .reaches = "unmap_vmas"},
     {.name = "map-fixed",
      .numbers = "21",
      .what = "mmap(MAP_FIXED) over it: new memory at the same address",
      .content = Content::zeroed,
      .run = map_over,
      .pages = "4k thp",
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "unmap_vmas"},
     {.name = "map-other",
      .numbers = "21",
      .what = "mmap(MAP_FIXED) over it, of another kind of memory",
      .content = Content::zeroed,
      .run = map_other_kind,
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "unmap_vmas"},
     {.name = "va-reuse",
      .numbers = "22",
      .what = "unbound, unmapped, and somebody else's memory at the address",
@@ -359,18 +421,22 @@ constexpr Event kEvents[] = {
      .numbers = "23",
      .what = "mremap() to another address, and back",
      .run = move_all,
-     .pages = "4k thp swapped memfd",
-     .missing = Missing::in_process},
+     .pages = "4k hugetlb thp swapped memfd",
+     .missing = Missing::in_process,
+     .reaches = "move_page_tables hugetlb:move_hugetlb_page_tables",
+     .quick_kinds = 2},
     {.name = "mremap-part",
      .numbers = "4, 23",
      .what = "mremap() of the middle, and back",
      .run = move_middle,
      .pages = "4k thp",
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "move_page_tables"},
     {.name = "mremap-dontunmap",
      .numbers = "23",
      .what = "mremap(MREMAP_DONTUNMAP), and back",
-     .run = move_dontunmap},
+     .run = move_dontunmap,
+     .reaches = "move_page_tables"},
     {.name = "mremap-resize",
      .numbers = "23",
      .what = "mremap() to less, and to more again",
@@ -387,24 +453,30 @@ constexpr Event kEvents[] = {
      .numbers = "28",
      .what = "mprotect(PROT_READ), and back",
      .run = protect_read_only,
-     .pages = "4k thp memfd",
-     .missing = Missing::in_process},
+     .pages = "4k hugetlb thp memfd",
+     .missing = Missing::in_process,
+     .reaches = "change_pud_range hugetlb:hugetlb_change_protection",
+     .quick_kinds = 2},
     {.name = "mprotect-none",
      .numbers = "28",
      .what = "mprotect(PROT_NONE), and back",
      .run = protect_none,
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "change_pud_range"},
     {.name = "mprotect-part",
      .numbers = "28, 40",
      .what = "mprotect() of the middle, and back: a huge page is split",
      .run = protect_part,
      .pages = "4k thp",
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "change_pud_range thp:__split_huge_pmd",
+     .quick_kinds = 2},
     {.name = "mprotect-race",
      .numbers = "28",
      .what = "mprotect() there and back at once",
      .run = protect_briefly,
-     .missing = Missing::in_process},
+     .missing = Missing::in_process,
+     .reaches = "change_pud_range"},
     {.name = "vma-split",
      .numbers = "13, 27",
      .what = "the vma is split into many, and merged again",
@@ -415,6 +487,13 @@ constexpr Event kEvents[] = {
      .content = Content::zeroed,
      .run = guard,
      .missing = Missing::in_process},
+    {.name = "mseal", .numbers = "30", .what = "the mapping is sealed", .run = seal},
+    {.name = "dontneed-race",
+     .numbers = "57",
+     .what = "MADV_DONTNEED of shared memory, again and again, while jobs are submitted",
+     .run = take_away_all_the_time,
+     .pages = "memfd",
+     .reaches = "zap_vma_range_batched"},
     {.name = "pkey", .numbers = "30", .what = "a protection key", .run = protection_key},
 };
 

@@ -6,12 +6,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 #include "figment/buffer.h"
 #include "figment/handle.h"
+#include "swap.h"
 #include "view.h"
 
 namespace figment::stress {
@@ -27,8 +30,10 @@ enum class Backing {
   memfd,
   memfd_private,  // MAP_PRIVATE of a memfd
   hugetlb,
+  hugetlb_shared,
   file,          // MAP_SHARED of a file that is not on tmpfs
   file_private,  // MAP_PRIVATE of one
+  disk,          // MAP_SHARED of a block device, whose pages are written back
 };
 
 class Range;
@@ -41,18 +46,28 @@ struct PageKind {
   std::uint64_t first = 0;        // page of the memory with which the range begins
   std::uint64_t area_pages = 64;  // of the memory
   bool huge = false;              // transparently
-  int refused = 0;                // with this errno is a bind of such memory refused
+  bool may_be_huge = false;       // the same, and it begins with small ones
+  bool stays_home = false;        // anonymous, and yet no page of it goes to VRAM
+  int refused = 0;                // with this errno by strategies that hold their pages
+  std::string_view why = {};      // in words, as docs/driver.md has it
   /// Before each event, with an idle GPU and restored words: brings the pages into the state.
   void (*prepare)(Range& range, View& view) = nullptr;
 
+  /// The kernel moves anonymous pages only, and only those that are there.
+  [[nodiscard]] constexpr bool goes_to_vram() const {
+    return backing == Backing::anonymous && !stays_home;
+  }
   /// fork() does not copy it.
   [[nodiscard]] constexpr bool shared() const {
     return backing == Backing::shared_anonymous || backing == Backing::memfd ||
-           backing == Backing::file;
+           backing == Backing::file || backing == Backing::disk ||
+           backing == Backing::hugetlb_shared;
   }
 };
 
 [[nodiscard]] std::span<const PageKind> page_kinds();
+/// A new file that is neither on tmpfs nor on hugetlbfs, and has no name. Lacks: there is none.
+[[nodiscard]] UniqueFd plain_file();
 /// Null: there is none.
 [[nodiscard]] const PageKind* page_kind_named(std::string_view name);
 
@@ -71,8 +86,10 @@ class Range {
   /// All that is mapped, at a multiple of 2 MiB.
   [[nodiscard]] std::span<std::byte> area() const { return area_; }
   [[nodiscard]] const PageKind& kind() const { return kind_; }
-  /// Of a memfd, else -1.
+  /// Of a file, else -1.
   [[nodiscard]] int fd() const { return file_.get(); }
+  /// Of a disk; else it must not be asked.
+  [[nodiscard]] const std::string& disk() const { return disk_->path(); }
 
   /// New memory of the same kind, where there may be none.
   void map_again(Pages pages);
@@ -87,6 +104,7 @@ class Range {
   void each_around(Visit&& visit) const;
 
   const PageKind& kind_;
+  std::optional<ScratchDisk> disk_;
   UniqueFd file_;
   Mapping reserved_;  // address space, of which area_ is a part
   std::span<std::byte> area_;

@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 
 #include <cmath>
+#include <filesystem>
 #include <format>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -67,10 +68,15 @@ void write_file(const std::string& file, const std::string& text) {
     std::print("{}", text);
     return;
   }
-  std::ofstream out(file);
+  // A regular file is replaced as a whole: who looks finds all of it, or what was there before,
+  // also when this machine dies in the middle.
+  const bool special = std::filesystem::exists(file) && !std::filesystem::is_regular_file(file);
+  const std::string written = special ? file : file + ".partial";
+  std::ofstream out(written);
   out << text;
   out.close();
   if (!out) throw std::runtime_error(std::format("{} cannot be written", file));
+  if (!special) std::filesystem::rename(written, file);
 }
 
 std::string kernel_release() {

@@ -17,7 +17,7 @@ namespace figment::stress {
 /// {"version":1, "kernel":..., "rows":[...]}, as docs/oracle.md describes it.
 [[nodiscard]] std::string to_json(std::span<const RowResult> rows, const std::string& kernel);
 
-/// Writes a file, or standard output when its name is "-".
+/// Writes a file, all of it or nothing, or standard output when its name is "-".
 void write_file(const std::string& file, const std::string& text);
 
 /// Release of the running kernel.

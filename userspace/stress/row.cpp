@@ -120,6 +120,7 @@ void gather(const RowConfig& config, Stage& stage, RowResult& result) {
     std::ranges::copy(worker.baseline.get(), std::back_inserter(idle));
     result.forks += worker.fork.count();
     result.jobs += worker.jobs;
+    result.vram_pages += worker.vram_pages;
     result.gpu_words += worker.gpu_words;
     result.corrupt_words += worker.corrupt_words;
     if (result.first_corruption.empty()) result.first_corruption = worker.corruption.get();
@@ -170,6 +171,9 @@ std::vector<std::string> complaints(const RowResult& row) {
   std::vector<std::string> found = row.failures;
   if (row.forks == 0) found.emplace_back("no fork was made");
   if (row.gpu_words == 0) found.emplace_back("no GPU word was checked");
+  if (row.strategy.vram && row.forks && !row.vram_pages) {
+    found.emplace_back("no page was in VRAM when a process forked: nothing is proved");
+  }
   if (row.strategy.safe && row.corrupt_words) {
     found.push_back(std::format("{} words are corrupt; the first: {}", row.corrupt_words,
                                 row.first_corruption));

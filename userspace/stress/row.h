@@ -38,6 +38,7 @@ struct RowResult {
   Summary fork_us;
   Summary baseline_fork_us;
   std::uint64_t jobs = 0;
+  std::uint64_t vram_pages = 0;  // in VRAM at forks under a busy GPU, all forks together
   std::uint64_t gpu_words = 0;
   std::uint64_t corrupt_words = 0;
   std::uint64_t kernel_reports = 0;

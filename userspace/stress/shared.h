@@ -74,11 +74,30 @@ class Samples {
   std::array<double, kCapacity> samples_ = {};
 };
 
+/// Addresses of a process that a GPU works on: of the stress range, and of what is beside it.
+struct WatchedRange {
+  std::atomic<std::uint64_t> start = 0;
+  std::atomic<std::uint64_t> end = 0;
+
+  void set(std::span<const std::byte> memory) {
+    start = reinterpret_cast<std::uintptr_t>(memory.data());
+    end = start + memory.size();
+  }
+  [[nodiscard]] bool overlaps(std::uint64_t first, std::uint64_t past) const {
+    return first < end && past > start;
+  }
+};
+
 struct WorkerShared {
+  std::array<WatchedRange, 2> ranges;
+  void watch(std::span<const std::byte> memory) { ranges[0].set(memory); }
+  void watch_also(std::span<const std::byte> memory) { ranges[1].set(memory); }
+
   std::array<QueueProgress, kMaxQueues> progress;
   std::atomic<std::uint64_t> gpu_words = 0;      // GPU words that were checked
   std::atomic<std::uint64_t> corrupt_words = 0;  // words, of GPU or CPU, that were wrong
   std::atomic<std::uint64_t> jobs = 0;           // that have ended
+  std::atomic<std::uint64_t> vram_pages = 0;     // in VRAM when an event began under a busy GPU
   FirstText corruption;                          // the first corrupt word, in words
   FirstText failure;                             // what made the run itself fail; ends the row
   Samples fork;

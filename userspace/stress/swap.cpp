@@ -35,16 +35,7 @@ bool make_swap(const std::string& path) {
          ::fsync(file.get()) == 0;
 }
 
-}  // namespace
-
-bool has_swap() {
-  std::ifstream swaps("/proc/swaps");
-  std::string heading;
-  std::string first;
-  std::getline(swaps, heading);
-  return static_cast<bool>(std::getline(swaps, first));
-}
-
+/// Nothing when there is none to be had.
 std::string new_zram(unsigned long long bytes) {
   constexpr auto kControl = "/sys/class/zram-control/hot_add";
   if (!std::filesystem::exists(kControl)) std::ignore = std::system("modprobe -q zram");
@@ -60,6 +51,16 @@ void remove_zram(const std::string& device) {
   std::ofstream("/sys/class/zram-control/hot_remove") << device.substr(kPrefix.size());
 }
 
+}  // namespace
+
+bool has_swap() {
+  std::ifstream swaps("/proc/swaps");
+  std::string heading;
+  std::string first;
+  std::getline(swaps, heading);
+  return static_cast<bool>(std::getline(swaps, first));
+}
+
 void cycle_swap() {
   std::ifstream swaps("/proc/swaps");
   std::string device;
@@ -67,6 +68,14 @@ void cycle_swap() {
   if (!(swaps >> device)) throw Lacks("there is no swap");
   if (::swapoff(device.c_str()) != 0) fail(errno, "swapoff");
   if (::swapon(device.c_str(), 0) != 0) fail(errno, "swapon");
+}
+
+ScratchDisk::ScratchDisk(unsigned long long bytes) : path_(new_zram(bytes)) {
+  if (path_.empty()) throw Lacks("there is no zram");
+}
+
+ScratchDisk::~ScratchDisk() {
+  remove_zram(path_);
 }
 
 ScopedSwap::ScopedSwap() {

@@ -23,9 +23,20 @@ class ScopedSwap {
   std::string device_;  // that is swapped to because of this object; or nothing
 };
 
-/// A zram device of that size that nobody else uses; nothing when there is none to be had.
-[[nodiscard]] std::string new_zram(unsigned long long bytes);
-void remove_zram(const std::string& device);
+/// A block device of zeros that nobody else uses, for as long as the object lives.
+class ScratchDisk {
+ public:
+  /// Lacks: there is no zram.
+  explicit ScratchDisk(unsigned long long bytes);
+  ScratchDisk(const ScratchDisk&) = delete;
+  ScratchDisk& operator=(const ScratchDisk&) = delete;
+  ~ScratchDisk();
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 /// Takes all swap away, for a moment: what is swapped out comes back. Lacks: there is none.
 void cycle_swap();

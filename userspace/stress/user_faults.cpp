@@ -75,6 +75,13 @@ void UserFaults::loop() {
       ::ioctl(fd_.get(), UFFDIO_WRITEPROTECT, &allow);
       continue;
     }
+    if (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_MINOR) {
+      uffdio_continue there = {.range = {.start = page, .len = kPageBytes}, .mode = 0, .mapped = 0};
+      if (::ioctl(fd_.get(), UFFDIO_CONTINUE, &there) != 0) {
+        ::ioctl(fd_.get(), UFFDIO_WAKE, &there.range);
+      }
+      continue;
+    }
     uffdio_zeropage zeros = {.range = {.start = page, .len = kPageBytes}, .mode = 0};
     if (::ioctl(fd_.get(), UFFDIO_ZEROPAGE, &zeros) == 0) continue;
     // Somebody else has got it before.

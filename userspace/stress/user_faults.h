@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // A userfaultfd, and a thread that answers it: whoever misses a page of a registered range gets a
-// page of zeros, and whoever may not write is allowed to. The answers take their time, now and
-// then.
+// page of zeros, or the one that the file has, and whoever may not write is allowed to. The answers
+// take their time, now and then.
 #pragma once
 
 #include <atomic>

@@ -313,6 +313,24 @@ void View::check_read(std::span<const Word> read) {
   }
 }
 
+void View::check_copy(std::span<const Word> copy) {
+  Pass pass(*this);
+  for (std::uint32_t page = 0; page < layout_.pages; ++page) {
+    for (std::uint32_t queue = 0; queue < layout_.queues; ++queue) {
+      const Window allowed =
+          oracle::window(layout_, page, bounds_now(queue, bounds_[queue].completed));
+      for (const Word word : copy.subspan(layout_.run(page, queue), layout_.run_words)) {
+        const Verdict verdict = oracle::judge(layout_, queue, page, word, allowed);
+        if (verdict != Verdict::right) pass.corrupt_stamp(page, queue, word, allowed, verdict);
+      }
+      pass.gpu_words += layout_.run_words;
+    }
+    for (const Word word : copy.subspan(layout_.run(page, layout_.cpu()), layout_.run_words)) {
+      if (word != marks_[page]) pass.corrupt("CPU mark in a copy", page, word, marks_[page]);
+    }
+  }
+}
+
 void View::check_idle() {
   check_live();
   check_marks();

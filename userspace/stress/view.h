@@ -74,6 +74,9 @@ class View {
   /// zero if it may be. R2: exactly what is there.
   void check_read_any(std::span<const Word> read, bool zero);
   void check_read(std::span<const Word> read);
+  /// Rule W1: the range, as somebody has copied it since remember_completed(): marks, and stamps
+  /// of jobs that rule P1 has allowed at any time since.
+  void check_copy(std::span<const Word> copy);
 
   /// Rule P3: the queues are idle; every word, also those of nobody.
   void check_idle();

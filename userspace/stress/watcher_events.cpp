@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -14,8 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <optional>
 #include <vector>
 
+#include "companion.h"
 #include "event_call.h"
 #include "event_families.h"
 #include "process.h"
@@ -26,6 +30,13 @@ namespace figment::stress {
 namespace {
 
 // --- who has written --------------------------------------------------------
+
+/// What the GPU writes is told to whoever asks for pages that were written. Not by a device that
+/// holds its pages, and not in VRAM: there is no way to tell the kernel that a page of it was
+/// written, which has no entry with such a bit.
+bool tells_writes(const Cell& cell) {
+  return cell.follows() && !cell.config().strategy.vram;
+}
 
 UniqueFd pagemap() {
   UniqueFd file(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
@@ -58,8 +69,9 @@ void clear_soft_dirty(Cell& cell) {
   if (!cell.stamped() || !cell.busy()) return;
   const std::uint64_t pages = cell.memory().size() / kPageBytes;
   const std::uint64_t dirty = soft_dirty_pages(cell.memory());
-  if (cell.follows())
+  if (tells_writes(cell)) {
     cell.count_harm(pages - dirty, "that the GPU wrote are not soft-dirty: pages");
+  }
 }
 
 /// Pages that were written since they were write-protected, and write-protects them again.
@@ -91,7 +103,66 @@ void scan_written(Cell& cell) {
   if (!cell.stamped() || !cell.busy()) return;
   const std::uint64_t pages = cell.memory().size() / kPageBytes;
   const std::uint64_t written = take_written(cell);
-  if (cell.follows()) cell.count_harm(pages - written, "that the GPU wrote are not told: pages");
+  if (tells_writes(cell)) {
+    cell.count_harm(pages - written, "that the GPU wrote are not told: pages");
+  }
+}
+
+// --- breakpoints ----------------------------------------------------------
+
+constexpr std::byte kNop{0x90};
+constexpr std::byte kBreakpoint{0xcc};
+
+/// A breakpoint at a place in a file, in the memory of this process, for as long as the object
+/// lives.
+class Breakpoint {
+ public:
+  Breakpoint(const std::string& file, std::uint64_t offset) {
+    unsigned type = 0;
+    if (!(std::ifstream("/sys/bus/event_source/devices/uprobe/type") >> type)) {
+      throw Lacks("this kernel has no uprobes");
+    }
+    perf_event_attr probe = {};
+    probe.type = type;
+    probe.size = sizeof(probe);
+    probe.uprobe_path = reinterpret_cast<std::uintptr_t>(file.c_str());
+    probe.probe_offset = offset;
+    fd_ = UniqueFd(
+        static_cast<int>(::syscall(SYS_perf_event_open, &probe, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)));
+    if (!fd_) fail(errno, "perf_event_open of a uprobe");
+  }
+
+ private:
+  UniqueFd fd_;
+};
+
+/// A program that the GPU reads, as data, gets a breakpoint and loses it.
+void set_breakpoint(Cell& cell) {
+  constexpr std::uint64_t kBytes = 4 * kPageBytes;
+  const UniqueFd file(::memfd_create("figment-stress", MFD_CLOEXEC));
+  const std::vector<std::byte> program(kBytes, kNop);
+  if (!file || ::write(file.get(), program.data(), kBytes) != kBytes) fail(errno, "memfd_create");
+  void* at = ::mmap(nullptr, kBytes, PROT_READ | PROT_EXEC, MAP_PRIVATE, file.get(), 0);
+  if (at == MAP_FAILED) fail(errno, "mmap of a program");
+  Companion companion(cell, Mapping({static_cast<std::byte*>(at), kBytes}), 0, kBytes);
+  companion.bind();
+  companion.check_read();
+  const std::uint64_t offset = companion.first_read() * sizeof(Word);
+  const auto* place = static_cast<const volatile std::byte*>(at) + offset;
+  std::optional<Breakpoint> breakpoint;
+  cell.timed([&] {
+    breakpoint.emplace(std::format("/proc/self/fd/{}", file.get()), offset);
+    return 0;
+  });
+  if (*place != kBreakpoint) throw std::runtime_error("there is no breakpoint");
+  // Who holds the page of the file has no part in a copy of it.
+  if (cell.follows()) companion.check_read();
+  cell.timed([&] {
+    breakpoint.reset();
+    return 0;
+  });
+  if (*place != kNop) throw std::runtime_error("the breakpoint is still there");
+  if (cell.follows()) companion.check_read();
 }
 
 // --- userfaultfd ------------------------------------------------------------
@@ -126,7 +197,19 @@ void protected_pages(Cell& cell) {
   cell.view().write_marks();
 }
 
-/// False: the kernel does not move a page that somebody holds.
+/// The file has the pages, and whoever wants one has to ask.
+void minor_faults(Cell& cell) {
+  UserFaults faults(UFFD_FEATURE_MINOR_SHMEM);
+  const auto memory = cell.memory();
+  faults.watch(memory, UFFDIO_REGISTER_MODE_MINOR);
+  faults.answer();
+  timed(cell, "MADV_DONTNEED",
+        [&] { return ::madvise(memory.data(), memory.size(), MADV_DONTNEED); });
+  if (!cell.stamped()) return;
+  touch(memory);
+}
+
+/// False: the kernel does not move a page that somebody holds, and says EFAULT of one in VRAM.
 bool move_page(const UserFaults& faults, std::byte* to, std::byte* from) {
   for (;;) {
     uffdio_move move = {.dst = reinterpret_cast<std::uint64_t>(to),
@@ -134,7 +217,7 @@ bool move_page(const UserFaults& faults, std::byte* to, std::byte* from) {
                         .len = kPageBytes,
                         .mode = 0};
     if (::ioctl(faults.fd(), UFFDIO_MOVE, &move) == 0) return true;
-    if (errno == EBUSY) return false;
+    if (errno == EBUSY || errno == EFAULT) return false;
     if (errno != EAGAIN) fail_call(errno, "UFFDIO_MOVE");
   }
 }
@@ -157,6 +240,33 @@ void moved_pages(Cell& cell) {
     if (!move_page(faults, &memory[at], &place.bytes()[at])) {
       throw std::runtime_error("a page that nobody holds was not moved back");
     }
+  }
+}
+
+/// The same of a whole huge page at a time, where the kernel can: else of its pages.
+void moved_huge_page(Cell& cell) {
+  UserFaults faults(UFFD_FEATURE_MOVE);
+  const auto area = cell.range().area();
+  const Mapping place = anonymous_memory(area.size(), kHugePageBytes);
+  faults.watch(area, UFFDIO_REGISTER_MODE_MISSING);
+  faults.watch(place.bytes(), UFFDIO_REGISTER_MODE_MISSING);
+  const auto move = [&](std::byte* to, std::byte* from) {
+    for (;;) {
+      uffdio_move what = {.dst = reinterpret_cast<std::uint64_t>(to),
+                          .src = reinterpret_cast<std::uint64_t>(from),
+                          .len = area.size(),
+                          .mode = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES};
+      if (::ioctl(faults.fd(), UFFDIO_MOVE, &what) == 0) return true;
+      // ENOENT, EFAULT: of a page in VRAM, which the kernel does not know how to move.
+      const bool in_vram = cell.config().strategy.vram && (errno == ENOENT || errno == EFAULT);
+      if (errno == EBUSY || in_vram) return false;
+      if (errno != EAGAIN) fail_call(errno, "UFFDIO_MOVE");
+      if (what.move > 0) throw std::runtime_error("a part of a huge page was moved");
+    }
+  };
+  const bool away = cell.timed([&] { return move(place.bytes().data(), area.data()); });
+  if (away && !move(area.data(), place.bytes().data())) {
+    throw std::runtime_error("a page that nobody holds was not moved back");
   }
 }
 
@@ -214,15 +324,10 @@ void poke_by_debugger(Cell& cell) {
 /// A block device of zeros, for direct reads.
 struct Zeros {
   explicit Zeros(std::uint64_t bytes)
-      : device(new_zram(bytes)),
-        file(device.empty() ? -1 : ::open(device.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC)) {
-    if (!file) throw Lacks("there is no zram to read from");
+      : disk(bytes), file(::open(disk.path().c_str(), O_RDWR | O_DIRECT | O_CLOEXEC)) {
+    if (!file) fail(errno, disk.path());
   }
-  ~Zeros() {
-    file = UniqueFd();
-    remove_zram(device);
-  }
-  std::string device;
+  ScratchDisk disk;
   UniqueFd file;
 };
 
@@ -288,17 +393,29 @@ constexpr Event kEvents[] = {
      .numbers = "51",
      .what = "soft-dirty bits are cleared; what the GPU writes is dirty again",
      .run = clear_soft_dirty,
-     .pages = "4k thp memfd"},
+     .pages = "4k thp memfd",
+     .reaches = "clear_refs_write"},
     {.name = "pagemap-scan",
      .numbers = "51",
      .what = "PAGEMAP_SCAN write-protects; what the GPU writes is told",
      .run = scan_written,
-     .pages = "4k thp"},
+     .pages = "4k thp",
+     .reaches = "do_pagemap_scan"},
     {.name = "uffd-missing",
      .numbers = "50",
      .what = "pages are missing, and a thread provides them",
      .content = Content::zeroed,
      .run = missing_pages},
+    {.name = "uprobe",
+     .numbers = "51",
+     .what = "a breakpoint comes and goes in a program that the GPU reads, beside the range",
+     .run = set_breakpoint,
+     .reaches = "uprobe_write"},
+    {.name = "uffd-minor",
+     .numbers = "50",
+     .what = "pages of a file are there, and a thread has to say so",
+     .run = minor_faults,
+     .pages = "memfd"},
     {.name = "uffd-wp",
      .numbers = "50",
      .what = "pages are write-protected, and a thread allows the write",
@@ -308,7 +425,15 @@ constexpr Event kEvents[] = {
      .numbers = "50",
      .what = "UFFDIO_MOVE takes pages away and puts them back",
      .run = moved_pages,
-     .pages = "4k thp"},
+     .pages = "4k thp",
+     .reaches = "move_pages_ptes"},
+    {.name = "uffd-move-huge",
+     .numbers = "50",
+     .what = "UFFDIO_MOVE takes a huge page away as a whole, and puts it back",
+     .run = moved_huge_page,
+     .pages = "thp",
+     .reaches = "move_pages_huge_pmd",
+     .passes_vram = true},
     {.name = "proc-mem",
      .numbers = "54",
      .what = "marks are written through /proc/self/mem",
@@ -345,7 +470,8 @@ constexpr Event kEvents[] = {
      .what = "fork() of pages that an io_uring has pinned: they are copied at once",
      .content = Content::copied,
      .run = fork_with_fixed_buffers,
-     .harmless = true},
+     .harmless = true,
+     .reaches = "copy_page_range"},
 };
 
 }  // namespace

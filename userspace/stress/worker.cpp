@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <format>
@@ -12,6 +11,8 @@
 
 #include "figment/error.h"
 #include "process.h"
+#include "stamped.h"
+#include "vram_pages.h"
 
 namespace figment::stress {
 namespace {
@@ -43,8 +44,19 @@ Mapping make_range(const WorkerConfig& config) {
   return range;
 }
 
-Stamper::Config stamper_config(const WorkerConfig& config) {
-  return {.range = kRange,
+/// Where the GPU finds it.
+GpuVa range_at(const Mapping& range, const StressStrategy& strategy) {
+  return strategy.svm ? shared_address(range.bytes().data()) : kRange;
+}
+
+std::optional<Userptr> bind_range(Vm& vm, const Mapping& range, const StressStrategy& strategy) {
+  if (strategy.vram) vm.prefer(range.bytes(), Place::vram);
+  if (strategy.svm) return std::nullopt;
+  return vm.userptr({.at = kRange, .memory = range.bytes()});
+}
+
+Stamper::Config stamper_config(const WorkerConfig& config, const Mapping& range) {
+  return {.range = range_at(range, config.strategy),
           .commands = kCommands,
           .layout = {.pages = static_cast<std::uint32_t>(config.bytes / kPageBytes),
                      .queues = config.queues},
@@ -60,10 +72,10 @@ Worker::Worker(const WorkerConfig& config, WorkerShared& shared)
       shared_(shared),
       random_(config.seed * kMaxProcesses + config.number),
       device_(Device::open(config.gpu)),
-      vm_(device_.vm({.strategy = config.strategy.vm})),
+      vm_(device_.vm({.strategy = config.strategy.vm, .svm = config.strategy.svm})),
       range_(make_range(config)),
-      userptr_(vm_.userptr({.at = kRange, .memory = range_.bytes()})),
-      stamper_(device_, vm_, stamper_config(config), shared),
+      userptr_(bind_range(vm_, range_, config.strategy)),
+      stamper_(device_, vm_, stamper_config(config, range_), shared),
       view_(range_.as<Word>(), stamper_.layout(), shared, random_()) {}
 
 bool Worker::baseline(Deadline end) {
@@ -83,7 +95,7 @@ bool Worker::stress(Deadline end) {
     // judged by itself.
     stamper_.pause();
     view_.restore();
-    userptr_.rebind();
+    if (userptr_) userptr_->rebind();
     stamper_.resume();
   }
   return true;
@@ -99,26 +111,16 @@ void Worker::finish() {
 }
 
 bool Worker::every_page_stamped(Gpu gpu) {
-  if (gpu == Gpu::idle) return true;
-  std::array<Sequence, kMaxQueues> due;
-  for (unsigned queue = 0; queue < config_.queues; ++queue) {
-    due[queue] = shared_.progress[queue].submitted.load() + view_.layout().slices;
-  }
-  const auto stamped = [&] {
-    if (shared_.failure) return true;
-    for (unsigned queue = 0; queue < config_.queues; ++queue) {
-      if (shared_.progress[queue].completed.load() < due[queue]) return false;
-    }
-    return true;
-  };
-  if (!poll_until(stamped, after(kStuck), kPollStep)) {
-    shared_.failure.set("the GPU makes no progress");
-  }
-  return !shared_.failure;
+  return gpu == Gpu::idle || wait_until_stamped(shared_, view_.layout(), after(kStuck), kPollStep);
 }
 
 bool Worker::fork_once(Gpu gpu) {
   early_ = std::chrono::microseconds(random_() % kEarlyMicroseconds);
+  if (config_.strategy.vram) {
+    // Under jobs in flight, which find it there: by preference, whoever takes it back.
+    vm_.move(range_.bytes(), Place::vram);
+    if (gpu == Gpu::busy) shared_.vram_pages += pages_in_vram(range_.bytes());
+  }
   view_.remember_completed();
   const auto start = Clock::now();
   const pid_t child = ::fork();

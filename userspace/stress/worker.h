@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <random>
 
 #include "figment/device.h"
@@ -65,7 +66,7 @@ class Worker {
   Device device_;
   Vm vm_;
   Mapping range_;
-  Userptr userptr_;
+  std::optional<Userptr> userptr_;  // nothing: shared virtual memory
   Stamper stamper_;
   View view_;
 };

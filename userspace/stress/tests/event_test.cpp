@@ -18,6 +18,7 @@
 namespace figment::stress {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -59,8 +60,31 @@ TEST(Events, name_kinds_that_exist_and_each_once) {
   }
 }
 
+TEST(Events, reach_places_that_depend_on_the_kind_of_pages) {
+  const Event event{.name = "e", .pages = "4k thp hugetlb", .reaches = "a b thp:c thp:d"};
+  EXPECT_THAT(sites_for(event, *page_kind_named("4k")), ElementsAre("a", "b"));
+  EXPECT_THAT(sites_for(event, *page_kind_named("thp")), ElementsAre("c", "d"));
+  EXPECT_THAT(sites_for(Event{}, *page_kind_named("4k")), IsEmpty());
+}
+
+TEST(Events, have_a_row_of_the_quick_table_for_kinds_that_they_have) {
+  for (const Event* event : events()) {
+    EXPECT_GT(event->quick_kinds, 0u) << event->name;
+    EXPECT_LE(event->quick_kinds, kinds_of(*event).size()) << event->name;
+  }
+}
+
 TEST(Events, of_which_the_first_happens_to_every_kind) {
   EXPECT_EQ(kinds_of(*events().front()).size(), page_kinds().size());
+}
+
+TEST(Events, name_strategies_that_exist) {
+  for (const Event* event : events()) {
+    std::istringstream names{std::string(event->strategies)};
+    for (std::string name; names >> name;) {
+      EXPECT_NE(stress_strategy_named(name), nullptr) << event->name << ": " << name;
+    }
+  }
 }
 
 TEST(PageKinds, are_whole_and_lie_in_their_memory) {
@@ -74,15 +98,53 @@ TEST(PageKinds, are_whole_and_lie_in_their_memory) {
 
 TEST(Rows, of_dontfork_are_only_for_who_forks) {
   const auto& dontfork = *stress_strategy_named("dontfork");
-  EXPECT_TRUE(differs(*event_named("fork"), dontfork));
-  EXPECT_FALSE(differs(*event_named("munmap"), dontfork));
-  EXPECT_TRUE(differs(*event_named("munmap"), *stress_strategy_named("pin")));
+  const auto& pages = *page_kind_named("4k");
+  EXPECT_TRUE(differs(*event_named("fork"), pages, dontfork));
+  EXPECT_FALSE(differs(*event_named("munmap"), pages, dontfork));
+  EXPECT_TRUE(differs(*event_named("munmap"), pages, *stress_strategy_named("pin")));
+}
+
+TEST(Rows, in_vram_are_only_for_pages_that_go_there) {
+  const auto& in_vram = *stress_strategy_named("svm-vram");
+  const auto& fork = *event_named("fork");
+  for (const char* kind : {"4k", "partial", "thp", "thp-split", "zero"}) {
+    EXPECT_TRUE(differs(fork, *page_kind_named(kind), in_vram)) << kind;
+  }
+  for (const char* kind :
+       {"swapped", "hugetlb", "shmem", "memfd", "memfd-private", "file-private"}) {
+    EXPECT_FALSE(differs(fork, *page_kind_named(kind), in_vram)) << kind;
+    EXPECT_TRUE(differs(fork, *page_kind_named(kind), *stress_strategy_named("svm"))) << kind;
+  }
+  const auto& pages = *page_kind_named("4k");
+  EXPECT_FALSE(differs(*event_named("rebind"), pages, in_vram)) << "nothing is bound";
+  EXPECT_FALSE(differs(*event_named("zero-huge"), pages, in_vram)) << "it is beside the range";
+}
+
+TEST(Rows, of_moves_are_only_for_memory_that_the_gpu_shares) {
+  const auto& pages = *page_kind_named("4k");
+  const auto& move = *event_named("vram-move");
+  EXPECT_TRUE(differs(move, pages, *stress_strategy_named("svm")));
+  EXPECT_TRUE(differs(move, pages, *stress_strategy_named("svm-vram")));
+  EXPECT_FALSE(differs(move, pages, *stress_strategy_named("fault")));
+  EXPECT_FALSE(differs(*event_named("vram-full"), pages, *stress_strategy_named("svm")));
+}
+
+TEST(Rows, reach_a_notifier_where_the_kernel_touches_the_pages) {
+  const auto& pageout = *event_named("madv-pageout");
+  const auto& pages = *page_kind_named("4k");
+  const auto reach = [&](const Event& event, std::string_view strategy) {
+    return must_reach(event, pages, *stress_strategy_named(strategy));
+  };
+  EXPECT_THAT(reach(pageout, "svm"), testing::Contains("try_to_unmap_one"));
+  EXPECT_THAT(reach(pageout, "svm-vram"), testing::IsEmpty());
+  EXPECT_THAT(reach(pageout, "pin"), testing::IsEmpty());
+  EXPECT_THAT(reach(*event_named("munmap"), "svm-vram"), testing::Contains("unmap_vmas"));
 }
 
 TEST(Rows, must_catch_the_control_where_pages_are_copied) {
   EXPECT_TRUE(must_catch(*event_named("fork"), *page_kind_named("4k")));
   EXPECT_FALSE(must_catch(*event_named("fork"), *page_kind_named("memfd")));
-  EXPECT_FALSE(must_catch(*event_named("fork"), *page_kind_named("hugetlb")));
+  EXPECT_FALSE(must_catch(*event_named("fork"), *page_kind_named("file-shared")));
   EXPECT_FALSE(must_catch(*event_named("fork-pinned"), *page_kind_named("4k")));
   EXPECT_FALSE(must_catch(*event_named("vfork"), *page_kind_named("4k")));
 }
@@ -118,17 +180,27 @@ TEST(EventComplaints, the_control_has_to_be_caught_where_it_can) {
   EXPECT_THAT(complaints(row), IsEmpty());
 }
 
+TEST(EventComplaints, a_row_in_vram_that_never_was_there_fails) {
+  EventRowResult row = good_row("svm-vram");
+  EXPECT_THAT(complaints(row), Not(IsEmpty()));
+  row.vram_pages = 1;
+  EXPECT_THAT(complaints(row), IsEmpty());
+  EXPECT_THAT(complaints(good_row("svm")), IsEmpty());
+}
+
 TEST(EventComplaints, a_refusal_is_right_with_the_documented_errno_only) {
-  EventRowResult row = good_row("fence", "hugetlb");
+  EventRowResult row = good_row("pin", "file-shared");
   EXPECT_THAT(complaints(row), Not(IsEmpty())) << "it was not refused";
   row.rounds = row.gpu_words = 0;
   row.refused = EOPNOTSUPP;
   EXPECT_THAT(complaints(row), IsEmpty());
   row.refused = EFAULT;
   EXPECT_THAT(complaints(row), Not(IsEmpty()));
-  row = good_row();
-  row.refused = EOPNOTSUPP;
-  EXPECT_THAT(complaints(row), Not(IsEmpty())) << "4 KiB pages are not refused";
+  for (auto wrong : {good_row(), good_row("fence", "file-shared")}) {
+    EXPECT_THAT(complaints(wrong), IsEmpty());
+    wrong.refused = EOPNOTSUPP;
+    EXPECT_THAT(complaints(wrong), Not(IsEmpty())) << wrong.pages->name << " is not refused";
+  }
 }
 
 TEST(EventComplaints, a_row_that_did_nothing_fails_unless_it_was_skipped) {
@@ -142,10 +214,10 @@ TEST(EventComplaints, a_row_that_did_nothing_fails_unless_it_was_skipped) {
 }
 
 TEST(EventReport, json_says_what_was_refused_and_what_was_skipped) {
-  EventRowResult rows[] = {good_row(), good_row("fence", "hugetlb"), good_row()};
+  EventRowResult rows[] = {good_row(), good_row("pin", "file-shared"), good_row()};
   rows[1].refused = EOPNOTSUPP;
   rows[2].skipped = "no swap";
-  const auto json = nlohmann::json::parse(to_json(rows, "7.3.4"));
+  const auto json = nlohmann::json::parse(to_json(rows, Coverage{}, "7.3.4"));
   EXPECT_EQ(json["kernel"], "7.3.4");
   EXPECT_EQ(json["rows"][0]["event"], "fork");
   EXPECT_EQ(json["rows"][0]["pages"], "4k");
@@ -174,6 +246,24 @@ TEST(EventReport, list_has_every_event_and_kind) {
   const std::string list = list_of_events();
   for (const Event* event : events()) EXPECT_THAT(list, HasSubstr(std::string(event->name)));
   for (const PageKind& kind : page_kinds()) EXPECT_THAT(list, HasSubstr(std::string(kind.name)));
+}
+
+TEST(EventReport, catalogue_says_why_memory_is_refused_and_only_then) {
+  const auto catalogue = nlohmann::json::parse(catalogue_json());
+  EXPECT_EQ(catalogue["events"].size(), events().size());
+  EXPECT_EQ(catalogue["strategies"].size(), kStressStrategies.size());
+  ASSERT_EQ(catalogue["pages"].size(), page_kinds().size());
+  for (const auto& kind : catalogue["pages"]) {
+    EXPECT_EQ(kind["refused"].is_null(), kind["why"] == "") << kind;
+  }
+}
+
+TEST(EventReport, json_has_the_complaints_about_a_row) {
+  EventRowResult row = good_row("fence", "4k");
+  row.failures = {"kernel: BUG"};
+  const auto json = nlohmann::json::parse(to_json(std::span(&row, 1), Coverage{}, "k"));
+  EXPECT_EQ(json["rows"][0]["complaints"], nlohmann::json({"kernel: BUG"}));
+  EXPECT_EQ(json["rows"][0]["right"], false);
 }
 
 }  // namespace

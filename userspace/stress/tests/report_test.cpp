@@ -83,6 +83,14 @@ TEST(Complaints, a_row_that_did_nothing_fails) {
   EXPECT_THAT(complaints(row), Not(IsEmpty()));
 }
 
+TEST(Complaints, a_row_in_vram_that_never_was_there_fails) {
+  RowResult row = good_row();
+  row.strategy = *stress_strategy_named("svm-vram");
+  EXPECT_THAT(complaints(row), Not(IsEmpty()));
+  row.vram_pages = 1;
+  EXPECT_THAT(complaints(row), IsEmpty());
+}
+
 TEST(Complaints, a_failed_process_fails_the_row) {
   RowResult row = good_row();
   row.failures = {"process 0: a child died of signal 9 (Killed)"};

@@ -182,6 +182,30 @@ TEST_F(ViewOf, untouched_pages_hold_nothing_at_all) {
   EXPECT_EQ(corrupt(), layout_.run_words);
 }
 
+TEST_F(ViewOf, a_copy_may_be_of_any_moment_since) {
+  run_jobs(3);
+  view_.remember_completed();
+  const std::vector<Word> before = memory_;
+  run_jobs(6);
+  view_.check_copy(before);
+  view_.check_copy(memory_);
+  EXPECT_EQ(corrupt(), 0u);
+  EXPECT_EQ(shared_->gpu_words, 2 * layout_.gpu_words());
+}
+
+TEST_F(ViewOf, a_copy_that_has_lost_a_write_or_a_mark_is_found) {
+  run_jobs(3);
+  std::vector<Word> copy = memory_;
+  run_jobs(6);
+  view_.remember_completed();
+  view_.check_copy(copy);
+  EXPECT_EQ(corrupt(), layout_.gpu_words()) << "stamps that are too old";
+  copy = memory_;
+  copy[layout_.run(5, layout_.cpu())] = 1;
+  view_.check_copy(copy);
+  EXPECT_EQ(corrupt(), layout_.gpu_words() + 1);
+}
+
 TEST_F(ViewOf, marks_may_be_written_in_another_way) {
   std::uint64_t calls = 0;
   view_.write_marks_by([&](Word* at, std::span<const Word> marks) {

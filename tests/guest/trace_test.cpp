@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+//
+// The driver's tracepoints: who took which pages away, and what it has cost.
+#include "trace_instance.h"
+
+#include <gmock/gmock.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <charconv>
+#include <format>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "notifier_trace.h"
+#include "process.h"
+#include "userptr.h"
+
+namespace figment::guest {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+/// The number behind `name=` in the first line that has `what`, or 0.
+std::uint64_t number(std::string_view text, std::string_view what, std::string_view name) {
+  const auto line = text.find(what);
+  const auto at = text.find(name, line);
+  if (line == text.npos || at == text.npos) return 0;
+  std::uint64_t value = 0;
+  std::from_chars(text.data() + at + name.size() + 1, text.data() + text.size(), value);
+  return value;
+}
+
+/// How long a job is held that a notifier waits for.
+constexpr auto kHeld = std::chrono::milliseconds(20);
+
+bool is_asleep(pid_t thread) {
+  std::ifstream file(std::format("/proc/self/task/{}/stat", thread));
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  // Behind the name, which may have anything in it.
+  const auto state = text.substr(text.rfind(')') + 1, 2);
+  return state == " D" || state == " S";
+}
+
+class NotifierTrace : public testing::TestWithParam<Strategy> {
+ protected:
+  NotifierTrace() {
+    trace_.set("options/stacktrace", "1");
+    trace_.set("events/figment/figment_notifier/enable", "1");
+    trace_.set("events/figment/figment_notifier_done/enable", "1");
+  }
+  /// Takes from the trace until it has `what`.
+  void wait_for(std::string_view what) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (!text_.contains(what)) {
+      text_ += trace_.take();
+      ASSERT_LT(std::chrono::steady_clock::now(), end) << "the trace has no " << what << ":\n"
+                                                       << text_;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  TraceInstance trace_{"figment-test"};
+  std::string text_;
+};
+
+INSTANTIATE_TEST_SUITE_P(strategies, NotifierTrace,
+                         testing::Values(Strategy::fence, Strategy::preempt, Strategy::fault),
+                         strategy_name);
+
+TEST_P(NotifierTrace, tells_who_took_pages_from_a_busy_gpu) {
+  if (!Device::open().offers(GetParam())) GTEST_SKIP() << "not on offer";
+  Gpu gpu(GetParam());
+  const bool long_running = info(GetParam()).long_running;
+  const Mapping memory = anonymous_memory(kBytes);
+  gpu.vm.map_userptr({.at = kData, .memory = memory.bytes()});
+  EXPECT_DONE(gpu.store(kData, 1));
+  // All of it, with a huge page or without, so that the number of pages is known.
+  for (std::uint64_t at = 0; at < kBytes; at += kPageBytes) EXPECT_DONE(gpu.store(kData + at, 1));
+  std::ignore = trace_.take();
+
+  // It has begun when it has written; a scheduler may take its time until then.
+  CommandList list;
+  list.fill({.at = kData, .bytes = 8, .value = 2});
+  list = gpu.gate(std::move(list));
+  std::optional<Fence> job;
+  if (long_running) {
+    gpu.begin_on(gpu.queue, list);
+  } else {
+    job = gpu.start_on(gpu.queue, list);
+  }
+  const auto word = std::atomic_ref(memory.as<std::uint64_t>()[0]);
+  ASSERT_TRUE(stress::poll_until([&] { return word == 2; }, after(kPatience)));
+  std::atomic<pid_t> thread = 0;
+  std::thread other([&] {
+    thread = ::gettid();
+    ::madvise(memory.bytes().data(), kBytes, MADV_DONTNEED);
+  });
+  wait_for("event=CLEAR");
+  if (!long_running) {
+    EXPECT_TRUE(stress::poll_until([&] { return is_asleep(thread); }, after(kPatience)));
+    std::this_thread::sleep_for(kHeld);
+  }
+  gpu.open_gate();
+  other.join();
+  wait_for("figment_notifier_done");
+  EXPECT_DONE(long_running ? gpu.finish_on(gpu.queue) : outcome(*job));
+
+  SCOPED_TRACE(text_);
+  const auto calls = stress::parse_notifier_trace(text_);
+  ASSERT_EQ(calls.size(), 1u);
+  const auto& call = calls.begin()->first;
+  EXPECT_EQ(call.strategy, info(GetParam()).name);
+  EXPECT_FALSE(call.svm);
+  EXPECT_TRUE(call.busy);
+  EXPECT_EQ(call.event, "CLEAR");
+  EXPECT_THAT(call.stack, Contains("__x64_sys_madvise"));
+  const auto start = user_pointer(memory.bytes().data());
+  EXPECT_THAT(text_, HasSubstr(std::format("start={:#x} end={:#x} busy=1 blockable=1", start,
+                                           start + kBytes)));
+  const auto done = [&](std::string_view name) {
+    return number(text_, "figment_notifier_done", name);
+  };
+  EXPECT_EQ(done("pages"), kBytes / kPageBytes);
+  EXPECT_GT(done("total_ns"), 0u);
+  EXPECT_GE(done("total_ns"), done("waited_ns"));
+  if (!long_running) {
+    EXPECT_GE(std::chrono::nanoseconds(done("waited_ns")), kHeld) << "the job was waited for";
+  }
+  EXPECT_EQ(trace_.lost(), 0u);
+}
+
+TEST_P(NotifierTrace, tells_that_the_gpu_was_idle) {
+  if (!Device::open().offers(GetParam())) GTEST_SKIP() << "not on offer";
+  Gpu gpu(GetParam());
+  const Mapping memory = anonymous_memory(kBytes);
+  gpu.vm.map_userptr({.at = kData, .memory = memory.bytes()});
+  EXPECT_DONE(gpu.store(kData, 1));
+  // Its end is known to the process before the driver has heard of it.
+  ASSERT_TRUE(stress::poll_until([&] { return gpu.queue.query().jobs >= 1; }, after(kPatience)));
+  ASSERT_EQ(::mprotect(memory.bytes().data(), kBytes, PROT_READ), 0);
+  wait_for("event=PROTECTION_VMA");
+  EXPECT_THAT(text_, HasSubstr("busy=0"));
+}
+
+TEST(NotifierTraceOfSvm, tells_of_the_mirror) {
+  TraceInstance trace("figment-test");
+  Gpu gpu(VmConfig{.strategy = Strategy::fault, .svm = true});
+  const Mapping memory = anonymous_memory(kBytes);
+  const auto words = memory.as<std::uint64_t>();
+  EXPECT_DONE(gpu.store(shared_address(words.data()), 1));
+  trace.set("options/stacktrace", "1");
+  trace.set("events/figment/enable", "1");
+  ASSERT_EQ(::munmap(memory.bytes().data(), kBytes), 0);
+  const std::string text = trace.take();
+  trace.set("events/figment/enable", "0");
+  // The mapping is an object that would unmap its address again, which may be another's by then.
+  ASSERT_NE(::mmap(memory.bytes().data(), kBytes, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+            MAP_FAILED);
+  SCOPED_TRACE(text);
+  stress::NotifierCall unmapped;
+  for (const auto& [call, count] : stress::parse_notifier_trace(text)) {
+    if (call.event == "UNMAP") unmapped = call;
+  }
+  EXPECT_TRUE(unmapped.svm);
+  EXPECT_EQ(unmapped.strategy, "fault");
+  EXPECT_EQ(stress::caller_of(unmapped), "unmap_vmas");
+  EXPECT_GE(number(text, "figment_notifier_done", "pages"), 1u);
+}
+
+}  // namespace
+}  // namespace figment::guest
