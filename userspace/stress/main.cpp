@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // figment-stress: GPU writes to ordinary memory of processes that fork, under every
-// strategy that the driver offers, judged by the oracle of docs/oracle.md. And, as a
-// command of its own, the table of all other events: docs/events.md.
+// strategy that the driver offers, judged by the oracle of docs/oracle.md. And, as
+// commands of their own, the table of all other events (docs/events.md), what fork() costs
+// (docs/matrix.md), and other users of pages beside the GPU (docs/compare.md).
 //
 // Standard output gets the table, standard error progress and complaints. Exit
 // status: 0 every row was as it must be; 1 some row was not; 2 wrong usage.
@@ -16,8 +17,10 @@
 #include <system_error>
 #include <vector>
 
+#include "compare_command.h"
 #include "events_command.h"
 #include "figment/device.h"
+#include "growth_command.h"
 #include "module_parameter.h"
 #include "report.h"
 #include "row.h"
@@ -203,12 +206,22 @@ int main(int argc, char** argv) {
   CLI::App* events = app.add_subcommand(
       "events", "Does everything else that Linux does to memory while a Figment GPU uses it.");
   declare(*events, event_options);
+  GrowthOptions growth_options;
+  CLI::App* growth =
+      app.add_subcommand("growth", "Measures what fork() costs, and how that grows.");
+  declare(*growth, growth_options);
+  CompareOptions compare_options;
+  CLI::App* compare = app.add_subcommand(
+      "compare", "Compares a GPU with what else works on pages of a process that forks.");
+  declare(*compare, compare_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   try {
+    if (*growth) return run(growth_options);
+    if (*compare) return run(compare_options);
     return *events ? run(event_options) : run(options);
   } catch (const std::exception& error) {
     std::println(stderr, "figment-stress: {}", error.what());
