@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// figment-bench: what a job, a copied byte and a fork cost, each beside a peer that
-// was measured in the same run on the same machine. Exit status: 0; 1 something could
-// not be measured; 2 wrong usage.
+// figment-bench: what a job, a copied byte, a fork and a page fault of the GPU cost, each beside a
+// peer that was measured in the same run on the same machine; docs/figures.md. Exit status: 0; 1
+// something could not be measured; 2 wrong usage.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <format>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,8 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "fault_rates.h"
 #include "figment/device.h"
 #include "measure.h"
+#include "notifier_cost.h"
 #include "statistics.h"
 
 namespace {
@@ -26,12 +30,18 @@ struct Options {
   unsigned samples = 2000;
   std::string disk = "/dev/nvme0n1";
   std::string json;
+  std::vector<std::string> only;
+  bool quick = false;
 };
 
 constexpr std::uint64_t kCopySizes[] = {4_KiB, 64_KiB, 1_MiB, 16_MiB};
 constexpr std::uint64_t kForkSizes[] = {1_MiB, 64_MiB};
 constexpr unsigned kCopySamples = 10;
 constexpr unsigned kForkSamples = 50;
+constexpr unsigned kFaultTurns = 9;
+constexpr unsigned kNotifierTurns = 7;
+// Enough to see that everything can be measured, and not more.
+constexpr unsigned kQuickSamples = 3;
 
 Json in_json(const Summary& summary) {
   return {{"samples", summary.count},
@@ -52,7 +62,8 @@ void print_latency(std::string_view what, const Summary& us) {
 
 Json round_trips(const Device& device, const Options& options) {
   std::println("{:<44} {:>10} {:>10} {:>10} {:>10}", "round trip, us", "min", "p50", "p99", "max");
-  const RoundTrips trips = round_trips_us(device, options.disk, options.samples);
+  const unsigned samples = options.quick ? 10 * kQuickSamples : options.samples;
+  const RoundTrips trips = round_trips_us(device, options.disk, samples);
   const Summary job = summarise(trips.job_us);
   print_latency("empty job, submit to wait", job);
   Json result = {{"empty_job_us", in_json(job)}};
@@ -70,14 +81,15 @@ Json round_trips(const Device& device, const Options& options) {
   return result;
 }
 
-Json copies(const Device& device) {
+Json copies(const Device& device, const Options& options) {
   std::println("\n{:<44} {:>10} {:>10}", "COPY, GB/s", "p50", "max");
   Json result = Json::array();
   for (const Placement to : {Placement::system, Placement::vram}) {
     const std::string_view name = to == Placement::vram ? "VRAM" : "system";
     for (const std::uint64_t bytes : kCopySizes) {
       if (to == Placement::vram && bytes > device.info().vram_bytes) continue;
-      const Summary rate = summarise(copy_bytes_per_second(device, to, bytes, kCopySamples));
+      const Summary rate = summarise(
+          copy_bytes_per_second(device, to, bytes, options.quick ? kQuickSamples : kCopySamples));
       std::println("{:<44} {:>10.2f} {:>10.2f}",
                    std::format("system to {}, {}", name, size_in_words(bytes)), rate.p50 / 1e9,
                    rate.max / 1e9);
@@ -87,24 +99,118 @@ Json copies(const Device& device) {
   return result;
 }
 
-Json forks(const Device& device) {
+Json forks(const Device& device, const Options& options) {
   std::println("\n{:<44} {:>10} {:>10} {:>10} {:>10}", "fork() with idle GPU, us", "min", "p50",
                "p99", "max");
   Json result = Json::array();
   for (const std::uint64_t bytes : kForkSizes) {
-    const Summary us = summarise(fork_us(device, bytes, kForkSamples));
+    const Summary us =
+        summarise(fork_us(device, bytes, options.quick ? kQuickSamples : kForkSamples));
     print_latency(std::format("{} touched", size_in_words(bytes)), us);
     result.push_back({{"touched_bytes", bytes}, {"us", in_json(us)}});
   }
   return result;
 }
 
+Json faults(const Device& device, const Options& options) {
+  std::println("\n{:<44} {:>10} {:>10} {:>10} {:>10}", "pages that were missing, pages/s", "min",
+               "p50", "max", "faults");
+  Json result = Json::array();
+  for (const FaultCase& what : fault_cases(options.quick)) {
+    std::println("{} of {}, {} missing, {}", what.pages, size_in_words(what.page_bytes),
+                 name_of(what.missing), name_of(what.ask));
+    Json readers = Json::array();
+    for (const FaultSeries& series :
+         fault_rates(device, what, options.quick ? kQuickSamples : kFaultTurns)) {
+      Json reader = {{"reader", series.reader}, {"device", series.device}};
+      if (!series.why_not.empty()) {
+        std::println("  {:<42} not measured ({})", series.reader, series.why_not);
+        reader["pages_per_second"] = nullptr;
+        reader["why_not"] = series.why_not;
+        readers.push_back(std::move(reader));
+        continue;
+      }
+      const Summary rate = summarise(series.pages_per_second);
+      reader["pages_per_second"] = in_json(rate);
+      std::string count = "-";
+      if (!series.faults.empty()) {
+        reader["faults"] = summarise(series.faults).p50;
+        count = std::format("{:.0f}", summarise(series.faults).p50);
+      }
+      std::println("  {:<42} {:>10.0f} {:>10.0f} {:>10.0f} {:>10}", series.reader, rate.min,
+                   rate.p50, rate.max, count);
+      readers.push_back(std::move(reader));
+    }
+    result.push_back({{"page_bytes", what.page_bytes},
+                      {"pages", what.pages},
+                      {"missing", name_of(what.missing)},
+                      {"ask", name_of(what.ask)},
+                      {"readers", std::move(readers)}});
+  }
+  return result;
+}
+
+Json notifiers(const Device& device, const Options& options) {
+  const std::uint64_t bytes = options.quick ? 4_MiB : 32_MiB;
+  std::println("\n{:<44} {:>10} {:>10} {:>10}", "notifier, us per 1,000 pages, p50", "CPU",
+               "asleep", "whole call");
+  Json result = Json::array();
+  for (const std::uint64_t page_bytes : {kPageBytes, kHugePageBytes}) {
+    for (const TakenBy how : kTakenBy) {
+      std::println("{} of {} in pages of {}", name_of(how), size_in_words(bytes),
+                   size_in_words(page_bytes));
+      Json all = Json::array();
+      for (const NotifierCost& cost : notifier_costs(
+               device, how, bytes, page_bytes, options.quick ? kQuickSamples : kNotifierTurns)) {
+        const Summary call = summarise(cost.call_us);
+        Json one = {{"who", cost.who}, {"call_us", in_json(call)}};
+        if (cost.cpu_us.empty()) {
+          std::println("  {:<42} {:>10} {:>10} {:>10.1f}  {}", cost.who, "-", "-", call.p50,
+                       cost.why_not);
+          one["cpu_us"] = one["waited_us"] = nullptr;
+          one["why_not"] = cost.why_not;
+        } else {
+          const Summary cpu = summarise(cost.cpu_us), waited = summarise(cost.waited_us);
+          std::println("  {:<42} {:>10.2f} {:>10.2f} {:>10.1f}", cost.who, cpu.p50, waited.p50,
+                       call.p50);
+          one["cpu_us"] = in_json(cpu);
+          one["waited_us"] = in_json(waited);
+          one["notifications"] = cost.notifications;
+        }
+        all.push_back(std::move(one));
+      }
+      result.push_back({{"taken_by", name_of(how)},
+                        {"bytes", bytes},
+                        {"page_bytes", page_bytes},
+                        {"per_pages", 1000},
+                        {"costs", std::move(all)}});
+    }
+  }
+  return result;
+}
+
+struct Section {
+  const char* name;  // also the key in JSON
+  Json (*measure)(const Device&, const Options&);
+};
+constexpr std::array kSections = {Section{"round_trip", round_trips}, Section{"copy", copies},
+                                  Section{"fork_idle", forks}, Section{"faults", faults},
+                                  Section{"notifier", notifiers}};
+
+std::vector<std::string> section_names() {
+  std::vector<std::string> names;
+  for (const Section& section : kSections) names.emplace_back(section.name);
+  return names;
+}
+
 int run(const Options& options) {
   const Device device = Device::open(options.gpu);
   Json all = {{"version", 1}};
-  all["round_trip"] = round_trips(device, options);
-  all["copy"] = copies(device);
-  all["fork_idle"] = forks(device);
+  for (const Section& section : kSections) {
+    if (options.only.empty() || std::ranges::contains(options.only, section.name)) {
+      all[section.name] = section.measure(device, options);
+    }
+  }
   if (options.json.empty()) return 0;
   if (options.json == "-") {
     std::println("{}", all.dump());
@@ -130,6 +236,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--json", options.json, "File that gets the results as JSON; - is stdout")
       ->type_name("FILE");
+  app.add_option("--only", options.only, "What to measure, instead of everything")
+      ->delimiter(',')
+      ->check(CLI::IsMember(section_names()));
+  app.add_flag("--quick", options.quick, "Few samples: shows what can be measured, and no figures");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
