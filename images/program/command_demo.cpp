@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// demo: fork stress with every strategy in every scenario, one table. Fails when a safe strategy
-// corrupts a word, when the control does not, and when the kernel complains.
+// demo: fork stress with every strategy in every scenario, one table; then some events of the
+// torture table, summed up. Fails when a safe strategy corrupts a word, when the control does not,
+// when a row of the table is wrong, and when the kernel complains.
 #include <unistd.h>
 
+#include <algorithm>
 #include <format>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "demo.h"
+#include "matrix.h"
+#include "progress.h"
 
 namespace figment::host {
 
@@ -31,19 +35,45 @@ std::vector<DemoRow> parse_demo_rows(const std::string& json) {
   }
 }
 
+namespace {
+
+// Of each family of events some that everybody knows; all of the quick table takes longer than the
+// rest of the demo.
+constexpr const char* kTaste =
+    "fork-child,exec-busy,munmap,mremap-move,mprotect-none,madv-dontneed,madv-pageout,soft-dirty,"
+    "uffd-wp,ptrace-poke";
+
+}  // namespace
+
 DemoResult run_demo(Workshop& workshop, const VmOptions& vm, const DemoLimits& limits,
                     const Sink& on_stdout, const Sink& on_stderr) {
   const fs::path folder = run_folder(workshop.places());
   const fs::path results = folder / "results";
   fs::create_directories(results);
-  const Argv command = {"figment-stress", "--seconds", std::to_string(limits.seconds), "--forks",
-                        std::to_string(limits.forks), "--json", results / "stress.json"};
-  Prepared prepared = prepare(
-      workshop, vm,
-      {.command = command,
-       .shares = {{.folder = results, .mount = results, .writable = true}},
-       .null_nvme = false,
-       .directory = "/root"});
+  Argv command = {"figment-stress",
+                  "--seconds",
+                  std::to_string(limits.seconds),
+                  "--forks",
+                  std::to_string(limits.forks),
+                  "--json",
+                  results / "stress.json"};
+  if (limits.table) {
+    const Argv catalogue = {"figment-stress", "events", "--list", "--json",
+                            results / "catalogue.json"};
+    const Argv events = {"figment-stress", "events", "--quick",
+                         "--pages",        "4k",     "--event",
+                         kTaste,           "--json", results / "events.json"};
+    // Both, and the status of the first that was not content. Of the table there is a summary.
+    command = {"sh", "-c",
+               std::format("{} && {}; a=$?; {} >/dev/null; b=$?; exit $((a ? a : b))",
+                           quoted(catalogue), quoted(command), quoted(events))};
+  }
+  Prepared prepared = prepare(workshop, vm,
+                              {.command = command,
+                               .shares = {{.folder = results, .mount = results, .writable = true}},
+                               .null_nvme = false,
+                               .directory = "/root",
+                               .test_hmm = false});
   DemoResult result;
   prepared.session.folder = folder;
   prepared.session.on_stdout = on_stdout;
@@ -56,37 +86,47 @@ DemoResult run_demo(Workshop& workshop, const VmOptions& vm, const DemoLimits& l
     result.json = read_file(results / "stress.json");
     result.rows = parse_demo_rows(result.json);
   }
+  if (fs::exists(results / "catalogue.json")) {
+    add_catalogue(result.table, read_file(results / "catalogue.json"));
+  }
+  if (fs::exists(results / "events.json")) {
+    add_table(result.table, read_file(results / "events.json"));
+  }
   return result;
 }
 
-namespace {
-
-// The tool's progress, "[3/10] ...", is one line that changes when somebody watches, so that the
-// table stays a table.
-class Progress {
- public:
-  void take(std::string_view bytes) {
-    if (!terminal_) return write_all(STDERR_FILENO, bytes);
-    partial_ += bytes;
-    for (std::size_t end; (end = partial_.find('\n')) != partial_.npos; partial_.erase(0, end + 1)) {
-      const std::string line = partial_.substr(0, end);
-      shown_ = line.starts_with('[');
-      write_all(STDERR_FILENO, "\r\033[K" + line + (shown_ ? "" : "\n"));
+std::string table_summary(const Matrix& table) {
+  std::vector<std::string> strategies, events;
+  const auto note = [](std::vector<std::string>& names, const std::string& name) {
+    if (!std::ranges::contains(names, name)) names.push_back(name);
+  };
+  for (const EventRow& row : table.rows) {
+    note(strategies, row.strategy);
+    note(events, row.event);
+  }
+  std::string text = std::format(
+      "\nother events, {} of {} (all of them, and everything about them: ./figment matrix)\n"
+      "{:<10} {:>6} {:>6} {:>14} {:>9} {:>6} {:>8} {:>8}\n",
+      events.size(), std::max(events.size(), table.catalogue.events.size()), "strategy", "events",
+      "rows", "words checked", "corrupt", "wrong", "refused", "skipped");
+  for (const std::string& strategy : strategies) {
+    // Of this strategy alone.
+    Matrix own{.catalogue = table.catalogue};
+    std::vector<std::string> own_events;
+    for (const EventRow& row : table.rows) {
+      if (row.strategy != strategy) continue;
+      own.rows.push_back(row);
+      note(own_events, row.event);
     }
+    const MatrixTotals totals = totals_of(own);
+    const auto cells = [&](Cell cell) { return totals.cells[static_cast<std::size_t>(cell)]; };
+    text += std::format("{:<10} {:>6} {:>6} {:>14} {:>9} {:>6} {:>8} {:>8}\n", strategy,
+                        own_events.size(), totals.rows, totals.gpu_words,
+                        totals.corrupt_in_safe + totals.caught_in_control, cells(Cell::wrong),
+                        cells(Cell::refused), cells(Cell::skipped));
   }
-
-  // Before anything else is written to the terminal.
-  void clear() {
-    if (std::exchange(shown_, false)) write_all(STDERR_FILENO, "\r\033[K");
-  }
-
- private:
-  const bool terminal_ = isatty(STDERR_FILENO) != 0;
-  bool shown_ = false;
-  std::string partial_;
-};
-
-}  // namespace
+  return text;
+}
 
 int demo_command(const Options& options) {
   Workshop workshop(Places::from_environment(), options.vm.dry_run);
@@ -99,8 +139,9 @@ int demo_command(const Options& options) {
   // A time that was asked for is kept; the default lasts until there is enough to speak of.
   DemoLimits limits;
   if (options.seconds) limits = {.seconds = *options.seconds, .forks = 0};
-  std::cerr << std::format("figment: demo: boots a guest and forks under GPU writes for {} s\n",
-                           limits.seconds);
+  std::cerr << std::format(
+      "figment: demo: boots a guest and forks under GPU writes for {} s; then other events\n",
+      limits.seconds);
   Progress progress;
   const DemoResult result = run_demo(
       workshop, options.vm, limits,
@@ -110,6 +151,7 @@ int demo_command(const Options& options) {
       },
       [&](std::string_view bytes) { progress.take(bytes); });
   progress.clear();
+  if (!result.table.rows.empty()) write_all(STDOUT_FILENO, table_summary(result.table));
   std::cerr << result.verdict.explanation();
   if (!options.json.empty() && !result.json.empty()) write_file(visible(options.json), result.json);
   if (const int status = result.verdict.exit_status()) return status;
@@ -126,6 +168,7 @@ int demo_command(const Options& options) {
   if (safe_rows == 0 || control_words == 0) {
     throw Failure("demo: the results lack rows of a safe strategy or corrupt words of the control");
   }
+  if (result.table.rows.empty()) throw Failure("demo: nothing of the torture table was done");
   return 0;
 }
 

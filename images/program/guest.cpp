@@ -81,6 +81,23 @@ Words machine_args(const Guest& guest) {
           std::to_string(guest.memory_mib) + "M"};
 }
 
+// Each has its part of memory, and the first one all processors: they are in one package, and a
+// package that is in two nodes is a report of the kernel.
+Words node_args(const Guest& guest) {
+  if (guest.nodes == 1) return {};
+  Words args;
+  for (unsigned node = 0; node < guest.nodes; ++node) {
+    const std::string id = "node" + std::to_string(node);
+    std::uint64_t mib = guest.memory_mib / guest.nodes;
+    if (node == 0) mib += guest.memory_mib % guest.nodes;
+    std::string words = "node,nodeid=" + std::to_string(node) + ",memdev=" + id;
+    if (node == 0) words += ",cpus=0-" + std::to_string(guest.cpus - 1);
+    append(args, {"-object", "memory-backend-ram,id=" + id + ",size=" + std::to_string(mib) + "M",
+                  "-numa", words});
+  }
+  return args;
+}
+
 Words kernel_args(const Guest& guest) {
   // panic=-1 and -no-reboot: a dead guest is an ended QEMU, never a hang.
   std::string line = "console=ttyS0 panic=-1";
@@ -186,7 +203,8 @@ Words gpu_args(const Guest& guest) {
 Words qemu_argv(const Guest& guest) {
   Words argv{guest.qemu};
   for (const auto& folder : guest.firmware) append(argv, {"-L", folder});
-  for (const auto part : {machine_args, kernel_args, iommu_args, agent_args, disk_args, share_args, gpu_args}) {
+  for (const auto part : {machine_args, node_args, kernel_args, iommu_args, agent_args, disk_args,
+                          share_args, gpu_args}) {
     append(argv, part(guest));
   }
   return argv;

@@ -63,6 +63,7 @@ struct Guest {
   std::string append;         // to the kernel's command line
   unsigned cpus = 2;
   std::uint64_t memory_mib = 2048;
+  unsigned nodes = 1;  // of memory, which share it; not of a deterministic machine
   unsigned gpus = 1;
   GpuProperties gpu;              // of each
   std::filesystem::path model;    // libfigment-model.so, unless `gpu` names one

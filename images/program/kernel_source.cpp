@@ -172,6 +172,22 @@ fs::path Workshop::kernel_source_folder() const {
   return cache_.workspace_path("kernel-source", kernel_source_inputs().key()) / "source";
 }
 
+void Workshop::unpack_source(Task& task, const fs::path& into, const Argv& which) {
+  // Three programs, none of which needs the others' result on the disk.
+  Argv argv = {"sh",
+               "-c",
+               "set -e; package=$1; into=$2; shift 2; "
+               "name=$(dpkg-deb -c \"$package\" | sed -n 's/.* \\(\\S*\\.tar\\.xz\\)$/\\1/p'); "
+               "dpkg-deb --fsys-tarfile \"$package\" | tar -xO \"$name\" | xz -dc -T0 | "
+               "tar -x -C \"$into\" --strip-components=1 --anchored --wildcards "
+               "--no-wildcards-match-slash \"$@\"",
+               "sh",
+               source_package(),
+               into};
+  std::ranges::copy(which, std::back_inserter(argv));
+  task.run(argv);
+}
+
 // The unpacked source, hooked, with the driver of this checkout in it.
 fs::path Workshop::kernel_source(Task& task) {
   const fs::path source = kernel_source_folder();
@@ -179,15 +195,9 @@ fs::path Workshop::kernel_source(Task& task) {
     const fs::path partial = source.string() + ".partial";
     fs::remove_all(partial);
     fs::create_directories(partial);
-    std::string excludes;
-    for (const std::string& pattern : kUnneeded) excludes += " '--exclude=*/" + pattern + "'";
-    // Three programs, none of which needs the others' result on the disk.
-    task.run({"sh", "-c",
-              "set -e; name=$(dpkg-deb -c \"$1\" | sed -n 's/.* \\(\\S*\\.tar\\.xz\\)$/\\1/p'); "
-              "dpkg-deb --fsys-tarfile \"$1\" | tar -xO \"$name\" | xz -dc -T0 | "
-              "tar -x -C \"$2\" --strip-components=1 --anchored --no-wildcards-match-slash" +
-                  excludes,
-              "sh", source_package(), partial});
+    Argv excludes;
+    for (const std::string& pattern : kUnneeded) excludes.push_back("--exclude=*/" + pattern);
+    unpack_source(task, partial, excludes);
     for (const Hook& hook : kHooks) apply(hook, partial);
     fs::rename(partial, source);
   }
@@ -259,6 +269,30 @@ Kernel Workshop::built_kernel(const std::string& name) {
           .modules_image = entry / "modules.erofs",
           .build = entry / "build",
           .symbols = entry / "symbols/lib/modules" / release};
+}
+
+// Debian's kernel lacks it, and those of ours that need it have it: from the source of the same
+// version.
+fs::path Workshop::hmm_module(const Kernel& kernel) {
+  if (kernel.name != "stock") return {};
+  const fs::path folder = places_.build / "test-modules" / kernel.id / "test_hmm";
+  const fs::path file = folder / "test_hmm.ko";
+  Inputs inputs = module_inputs(kernel);
+  inputs.add("source", source_package().filename().string());
+  const Lock lock(places_.build / "driver.lock", {});
+  if (is_current(file, inputs)) return file;
+  Task task(*this, "test-modules");
+  const fs::path source = folder / "source";
+  fs::remove_all(folder);
+  fs::create_directories(source);
+  unpack_source(task, source, {"*/lib/test_hmm.c", "*/lib/test_hmm_uapi.h"});
+  for (const auto& each : fs::directory_iterator(source / "lib")) {
+    fs::rename(each.path(), source / each.path().filename());
+  }
+  write_file(source / "Makefile", "obj-m := test_hmm.o\n");
+  module(task, kernel, source, folder, "test_hmm");
+  set_current(file, inputs);
+  return file;
 }
 
 }  // namespace figment::host

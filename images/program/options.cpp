@@ -139,13 +139,18 @@ struct CommandInfo {
 
 constexpr std::array kCommands = {
     CommandInfo{CommandName::demo, "demo", "fork stress with every strategy, one table"},
+    CommandInfo{CommandName::matrix, "matrix",
+                "the torture table and what fork() costs, as one page"},
     CommandInfo{CommandName::test, "test", "every test, or those that match a PATTERN"},
     CommandInfo{CommandName::run, "run", "boot, run a command in the guest, exit with its status"},
     CommandInfo{CommandName::shell, "shell", "an interactive guest"},
     CommandInfo{CommandName::explore, "explore", "run a command under many seeds until it fails"},
-    CommandInfo{CommandName::bench, "bench", "measure, each number beside what it is compared with"},
-    CommandInfo{CommandName::fuzz, "fuzz", "inputs that no guest should be able to hurt the device with"},
-    CommandInfo{CommandName::coverage, "coverage", "lines of the driver that the guest tests reach"},
+    CommandInfo{CommandName::bench, "bench",
+                "measure, each number beside what it is compared with"},
+    CommandInfo{CommandName::fuzz, "fuzz",
+                "inputs that no guest should be able to hurt the device with"},
+    CommandInfo{CommandName::coverage, "coverage",
+                "lines of the driver that the guest tests reach"},
     CommandInfo{CommandName::build, "build", "make parts without booting: all, or those named"},
     CommandInfo{CommandName::doctor, "doctor", "what is there, what is missing, and why"},
 };
@@ -158,7 +163,8 @@ std::string command_words() {
 
 // The texts of the options as given; checked after parsing, so that the messages are ours.
 struct Texts {
-  std::string cpus, memory, gpus, timeout, seconds, seed, stop, seeds, jobs, shard, limit;
+  std::string cpus, memory, nodes, gpus, timeout, seconds, seed, stop, seeds, jobs, shard, limit;
+  std::string rounds, stress_seed;
   std::vector<std::string> gpu, shares, append;
 };
 
@@ -170,6 +176,7 @@ void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
   app.add_option("--cpus", texts.cpus, "processors of the guest (2)")->type_name("N");
   app.add_option("--mem", texts.memory, "memory of the guest, in MiB or with M or G (2G)")
       ->type_name("SIZE");
+  app.add_option("--nodes", texts.nodes, "memory nodes of the guest (1)")->type_name("N");
   app.add_option("--gpus", texts.gpus, "number of GPUs (1)")->type_name("N");
   app.add_option("--gpu", texts.gpu, "properties of each GPU: " + property_names())
       ->type_name("KEY=VALUE[,...]")
@@ -211,6 +218,22 @@ void add_explore_options(CLI::App& app, Options& options, Texts& texts) {
   app.add_option("--limit", texts.limit, "seconds of the guest's time that a seed may take (60)")
       ->type_name("S");
   app.add_option("--json", options.json, "write the results there")->type_name("FILE");
+}
+
+void add_matrix_options(CLI::App& app, Options& options, Texts& texts) {
+  app.add_option("--json", options.json, "every row for programs (build/matrix.json)")
+      ->type_name("FILE");
+  app.add_option("--html", options.html, "the page (build/matrix.html)")->type_name("FILE");
+  app.add_flag("--quick", options.quick, "few rounds and few forks, of everything");
+  app.add_option("--part", options.parts, "only this one")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"table", "growth", "compare"}));
+  app.add_option("--event", options.events, "only these; figment-stress events --list")
+      ->delimiter(',');
+  app.add_option("--pages", options.pages, "only these kinds")->delimiter(',');
+  app.add_option("--strategy", options.strategies, "only these")->delimiter(',');
+  app.add_option("--rounds", texts.rounds, "how often each event is done")->type_name("N");
+  app.add_option("--seed", texts.stress_seed, "of page orders and choices (1)")->type_name("N");
 }
 
 // The words of explore that belong to the machine, to be said again for one seed.
@@ -268,6 +291,7 @@ void check(Options& options, const Texts& texts) {
   check_kernel(vm.kernel);
   if (!texts.cpus.empty()) vm.cpus = static_cast<unsigned>(checked("--cpus", texts.cpus, 1, 64));
   if (!texts.memory.empty()) vm.memory_mib = parse_memory_mib(texts.memory);
+  if (!texts.nodes.empty()) vm.nodes = static_cast<unsigned>(checked("--nodes", texts.nodes, 1, 8));
   if (!texts.gpus.empty()) vm.gpus = static_cast<unsigned>(checked("--gpus", texts.gpus, 0, 8));
   if (!texts.timeout.empty()) {
     vm.timeout = std::chrono::seconds(checked("--timeout", texts.timeout, 1, 1'000'000));
@@ -275,11 +299,17 @@ void check(Options& options, const Texts& texts) {
   if (!texts.seconds.empty()) {
     options.seconds = static_cast<unsigned>(checked("--seconds", texts.seconds, 1, 1'000'000));
   }
+  if (!texts.rounds.empty()) options.rounds = checked("--rounds", texts.rounds, 1, 1'000'000);
+  if (!texts.stress_seed.empty()) {
+    options.stress_seed = checked("--seed", texts.stress_seed, 0, kAny / 2);
+  }
   if (!texts.seed.empty()) vm.seed = checked("--seed", texts.seed, 0, kAny - 1);
   if (!texts.stop.empty()) vm.stop_ns = checked("--stop-ns", texts.stop, 1, kAny / 2);
   if (!texts.seeds.empty()) options.seeds = parse_seeds(texts.seeds);
   if (!texts.shard.empty()) check_shard(texts.shard, options.seeds);
   if (!vm.gdb.empty()) vm.gdb = parse_gdb(vm.gdb);
+  const bool deterministic = vm.seed || options.command == CommandName::explore;
+  if (deterministic && vm.nodes > 1) throw UsageError("--nodes: a deterministic machine has one");
   if (vm.seed && options.command != CommandName::run) throw UsageError("--seed: only for run");
   const bool one_seed = vm.seed || (options.command == CommandName::explore && options.seeds.count() == 1);
   if (!vm.gdb.empty() && !one_seed) throw UsageError("--gdb: only with --seed N, or --seeds N..N");
@@ -400,7 +430,16 @@ Parsed parse_options(std::span<const char* const> arguments) {
         command.add_option("--json", options.json, "write the results there")->type_name("FILE");
         add_vm_options(command, options, texts);
         break;
+      case CommandName::matrix:
+        add_matrix_options(command, options, texts);
+        add_vm_options(command, options, texts);
+        break;
       case CommandName::bench:
+        command
+            .add_option("--only", options.arguments,
+                        "parts: round_trip, copy, fork_idle, faults, notifier, model, boot")
+            ->type_name("PART[,...]")
+            ->delimiter(',');
         command.add_option("--json", options.json, "write the results there")->type_name("FILE");
         add_vm_options(command, options, texts);
         break;
@@ -443,7 +482,8 @@ Parsed parse_options(std::span<const char* const> arguments) {
   }
   try {
     if (own.front() == "explore") options.given = machine_words(std::span(own).subspan(1));
-    if (own.front() == "run") options.given.assign(own.begin() + 1, own.end());
+    if (own.front() == "run" || own.front() == "matrix")
+      options.given.assign(own.begin() + 1, own.end());
     std::ranges::reverse(own);  // as CLI11 wants a vector
     app.parse(own);
   } catch (const CLI::CallForHelp&) {

@@ -27,6 +27,7 @@ struct VmOptions {
   std::string driver;            // folder of the driver's sources; empty: the checkout's
   unsigned cpus = 2;
   std::uint64_t memory_mib = 2048;
+  unsigned nodes = 1;  // of memory
   unsigned gpus = 1;
   GpuProperties gpu;
   bool iommu = false;  // between the GPUs and memory
@@ -41,22 +42,39 @@ struct VmOptions {
 };
 
 enum class CommandName {
-  demo, test, run, shell, explore, bench, fuzz, coverage, build, doctor
+  demo,
+  matrix,
+  test,
+  run,
+  shell,
+  explore,
+  bench,
+  fuzz,
+  coverage,
+  build,
+  doctor
 };
 
 struct Options {
   CommandName command{};
   VmOptions vm;
   // Of run and explore: the command; of test: patterns; of fuzz: inputs; of build: parts;
-  // of coverage: arguments of the guest tests.
+  // of coverage: arguments of the guest tests; of bench: parts to measure, none: all.
   std::vector<std::string> arguments;
   SeedRange seeds;                     // explore
   unsigned jobs = 1;                   // explore: at the same time
   bool all = false;                    // explore: go on after a failure
   unsigned limit_seconds = 60;         // explore: of virtual time for a seed
-  std::vector<std::string> given;      // run, explore: the VM options as they were written
+  std::vector<std::string> given;      // run, explore, matrix: the options as they were written
   std::optional<unsigned> seconds;     // demo, fuzz
-  std::string json;                    // demo, bench, explore: file, or empty
+  std::string json;                    // demo, matrix, bench, explore: file, or empty
+  std::string html;                    // matrix: file, or empty
+  bool quick = false;                  // matrix
+  std::vector<std::string> parts;      // matrix: table, growth, compare; none: all
+  // matrix: for figment-stress, which knows what there is; none: all
+  std::vector<std::string> events, pages, strategies;
+  std::optional<std::uint64_t> rounds;  // matrix
+  std::uint64_t stress_seed = 1;        // matrix: of figment-stress
   bool list = false;                   // test
   bool prune = false;                  // doctor
   bool coverage = false;               // fuzz

@@ -58,6 +58,12 @@ std::vector<std::string> guest_environment(const fs::path& meson_folder, const s
   return environment;
 }
 
+// figment-bench compares with it, and the torture table has it on the same memory.
+bool uses_test_hmm(const Argv& command) {
+  return names(command, "figment-bench") ||
+         (names(command, "figment-stress") && names(command, "events"));
+}
+
 void check_share(const Share& share) {
   if (!fs::is_directory(share.folder)) {
     throw UsageError(std::format("--share: '{}' is not a folder", share.folder.string()));
@@ -99,13 +105,15 @@ fs::path run_folder(const Places& places) {
   return folder;
 }
 
+bool names(const Argv& command, const std::string& program) {
+  return std::ranges::any_of(command,
+                             [&](const std::string& word) { return word.contains(program); });
+}
+
 // Who does not name them need not wait until they are compiled.
 fs::path guest_tests_in(const Argv& command, const Workshop& workshop) {
   const fs::path tests = workshop.meson_product("figment-guest-tests");
-  const auto names_them = [&](const std::string& word) {
-    return word.contains(tests.filename().string());
-  };
-  return std::ranges::any_of(command, names_them) ? tests : fs::path();
+  return names(command, tests.filename()) ? tests : fs::path();
 }
 
 Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& needs) {
@@ -147,6 +155,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   guest.append = vm.append;
   guest.cpus = vm.cpus;
   guest.memory_mib = vm.memory_mib;
+  guest.nodes = vm.nodes;
   guest.gpus = vm.gpus;
   guest.gpu = vm.gpu;
   guest.iommu = vm.iommu;
@@ -173,6 +182,11 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   // A dry run has not looked into the image.
   const std::string module = tools.driver_modules.empty() ? "" : tools.driver_modules.back();
   start.environment = guest_environment(workshop.meson_folder(), module);
+  if (!workshop.makes_nothing() && !vm.seed && needs.test_hmm &&
+      (!tests.empty() || uses_test_hmm(needs.command))) {
+    const fs::path hmm = workshop.hmm_module(kernel);
+    if (!hmm.empty()) start.environment.push_back("FIGMENT_TEST_HMM=" + hmm.string());
+  }
   start.arguments = needs.command;
   start.directory = needs.directory.empty() ? guest_directory(guest.shares, places.checkout)
                                             : needs.directory.string();

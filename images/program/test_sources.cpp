@@ -253,6 +253,7 @@ class EventTests : public TestSource {
   std::string complaint(const char* name) {
     VmOptions vm = vm_;
     vm.iommu = name == kIommu;
+    vm.nodes = kTableNodes;
     std::string output;
     const Verdict verdict = run_test_guest(workshop_, vm,
                                            {.command = {"figment-stress", "events", "--quick"},
@@ -286,7 +287,8 @@ class DemoTests : public TestSource {
 
   void run(const std::vector<std::string>& selected, const Report& report) override {
     constexpr unsigned kSeconds = 30;
-    const DemoResult result = run_demo(workshop_, vm_, {.seconds = kSeconds, .forks = 0}, {}, {});
+    const DemoResult result =
+        run_demo(workshop_, vm_, {.seconds = kSeconds, .forks = 0, .table = false}, {}, {});
     const auto say = [&](const char* name, const std::string& complaint) {
       if (std::ranges::find(selected, name) == selected.end()) return;
       report({.name = name,

@@ -105,6 +105,8 @@ class Workshop {
 
   // The module that provokes kernel reports, for the tests of the judge.
   fs::path control_module(const Kernel& kernel);
+  // The kernel's own test_hmm, a device to compare with; empty for kernels but "stock".
+  fs::path hmm_module(const Kernel& kernel);
 
   // Inputs of the parts in the cache: what their keys are made of.
   Inputs stock_kernel_inputs() const;
@@ -142,6 +144,8 @@ class Workshop {
   Kernel built_kernel(const std::string& name);
   Inputs module_inputs(const Kernel& kernel) const;
   fs::path kernel_source(Task& task);
+  // Unpacks files of the source into a folder; words for tar say which.
+  void unpack_source(Task& task, const fs::path& into, const Argv& which);
 
   // kernel.id, and with another driver a word for that: names the folders of products.
   std::string product_id(const Kernel& kernel) const;

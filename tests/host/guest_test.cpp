@@ -87,6 +87,20 @@ TEST(QemuArgv, an_iommu_comes_before_what_is_behind_it) {
   EXPECT_EQ(values(qemu_argv(guest), "-accel"), (std::vector<std::string>{"tcg,thread=single"}));
 }
 
+TEST(QemuArgv, memory_nodes_share_memory_and_one_has_the_processors) {
+  Guest guest = small_guest();
+  EXPECT_TRUE(values(qemu_argv(guest), "-numa").empty());
+  guest.nodes = 2;
+  guest.cpus = 3;
+  guest.memory_mib = 1025;
+  EXPECT_EQ(values(qemu_argv(guest), "-numa"),
+            (std::vector<std::string>{"node,nodeid=0,memdev=node0,cpus=0-2",
+                                      "node,nodeid=1,memdev=node1"}));
+  EXPECT_EQ(values(qemu_argv(guest), "-object"),
+            (std::vector<std::string>{"memory-backend-ram,id=node0,size=513M",
+                                      "memory-backend-ram,id=node1,size=512M"}));
+}
+
 TEST(QemuArgv, without_gpus_there_is_none) {
   Guest guest = small_guest();
   guest.gpus = 0;

@@ -36,12 +36,35 @@ TEST(Options, run_takes_everything_after_the_dashes_as_it_is) {
 }
 
 TEST(Options, every_vm_option_is_read) {
-  const Options options =
-      parse({"run", "--kernel", "./linux", "--cpus", "3", "--mem", "1G", "--gpus", "2", "--gpu",
-             "engines=4,faults=on", "--gpu", "seed=7", "--share", "/a:/b", "--append", "x=1",
-             "--append", "y", "--timeout", "9", "--dry-run", "--", "true"});
+  const Options options = parse({"run",
+                                 "--kernel",
+                                 "./linux",
+                                 "--cpus",
+                                 "3",
+                                 "--mem",
+                                 "1G",
+                                 "--nodes",
+                                 "2",
+                                 "--gpus",
+                                 "2",
+                                 "--gpu",
+                                 "engines=4,faults=on",
+                                 "--gpu",
+                                 "seed=7",
+                                 "--share",
+                                 "/a:/b",
+                                 "--append",
+                                 "x=1",
+                                 "--append",
+                                 "y",
+                                 "--timeout",
+                                 "9",
+                                 "--dry-run",
+                                 "--",
+                                 "true"});
   EXPECT_EQ(options.vm.kernel, "./linux");
   EXPECT_EQ(options.vm.memory_mib, 1024u);
+  EXPECT_EQ(options.vm.nodes, 2u);
   EXPECT_EQ(options.vm.gpus, 2u);
   EXPECT_THAT(options.vm.gpu,
               ElementsAre(std::pair{"engines", "4"}, std::pair{"faults", "on"}, std::pair{"seed", "7"}));
@@ -49,6 +72,38 @@ TEST(Options, every_vm_option_is_read) {
   EXPECT_EQ(options.vm.append, "x=1 y");
   EXPECT_EQ(options.vm.timeout, std::chrono::seconds(9));
   EXPECT_TRUE(options.vm.dry_run);
+}
+
+TEST(Options, matrix_hands_on_what_figment_stress_knows) {
+  const Options options =
+      parse({"matrix",   "--quick",     "--json",  "a.json", "--html",     "a.html",
+             "--event",  "fork,munmap", "--pages", "4k",     "--strategy", "fence,unsafe",
+             "--rounds", "5",           "--part",  "table",  "--seed",     "9",
+             "--kernel", "debug",       "--mem",   "4G"});
+  EXPECT_EQ(options.command, CommandName::matrix);
+  EXPECT_TRUE(options.quick);
+  EXPECT_EQ(options.json, "a.json");
+  EXPECT_EQ(options.html, "a.html");
+  EXPECT_THAT(options.events, ElementsAre("fork", "munmap"));
+  EXPECT_THAT(options.pages, ElementsAre("4k"));
+  EXPECT_THAT(options.strategies, ElementsAre("fence", "unsafe"));
+  EXPECT_THAT(options.parts, ElementsAre("table"));
+  EXPECT_EQ(options.rounds, 5u);
+  EXPECT_EQ(options.stress_seed, 9u);
+  EXPECT_FALSE(options.vm.seed) << "that would be another machine";
+  EXPECT_EQ(options.vm.memory_mib, 4096u);
+  EXPECT_THAT(options.given, testing::Contains("--quick")) << "to say how it is repeated";
+}
+
+TEST(Options, matrix_wants_all_unless_told) {
+  const Options options = parse({"matrix"});
+  EXPECT_FALSE(options.quick);
+  EXPECT_TRUE(options.events.empty() && options.parts.empty() && !options.rounds);
+  EXPECT_EQ(options.stress_seed, 1u);
+  EXPECT_THAT(complaint({"matrix", "--part", "castle"}), HasSubstr("castle"));
+  EXPECT_THAT(complaint({"matrix", "--rounds", "0"}), HasSubstr("--rounds"));
+  EXPECT_THAT(complaint({"matrix", "--seed", "x"}), HasSubstr("--seed"));
+  EXPECT_THAT(complaint({"matrix", "--", "true"}), HasSubstr("takes no command"));
 }
 
 TEST(Options, help_is_a_result) {
@@ -106,8 +161,8 @@ TEST_P(WrongOptions, get_one_line_that_says_what_and_what_is_allowed) {
 INSTANTIATE_TEST_SUITE_P(
     Each, WrongOptions,
     testing::Values(
-        Wrong{"nothing", {}, "no command", "demo, test, run"},
-        Wrong{"unknown_command", {"frobnicate"}, "'frobnicate'", "demo, test, run"},
+        Wrong{"nothing", {}, "no command", "demo, matrix, test, run"},
+        Wrong{"unknown_command", {"frobnicate"}, "'frobnicate'", "demo, matrix, test, run"},
         Wrong{"unknown_option", {"run", "--frob", "--", "true"}, "--frob", "--kernel"},
         Wrong{"no_guest_command", {"run"}, "no command", "'--'"},
         Wrong{"nothing_to_explore", {"explore"}, "no command", "'--'"},
@@ -121,18 +176,28 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"gdb_without_seed", {"run", "--gdb", "1", "--", "x"}, "--gdb", "--seed"},
         Wrong{"gdb_is_nothing", {"run", "--seed", "1", "--gdb", "x", "--", "x"}, "'x'", "socket"},
         Wrong{"gdb_port", {"run", "--seed", "1", "--gdb", "65536", "--", "x"}, "'65536'", "65535"},
-        Wrong{"stop_without_gdb", {"run", "--seed", "1", "--stop-ns", "1", "--", "x"}, "--stop-ns",
+        Wrong{"stop_without_gdb",
+              {"run", "--seed", "1", "--stop-ns", "1", "--", "x"},
+              "--stop-ns",
               "--gdb"},
         Wrong{"command_for_demo", {"demo", "--", "true"}, "demo", "only run"},
         Wrong{"cpus_zero", {"run", "--cpus", "0", "--", "x"}, "'0'", "1 to 64"},
         Wrong{"cpus_word", {"run", "--cpus", "two", "--", "x"}, "'two'", "1 to 64"},
         Wrong{"cpus_trailing", {"run", "--cpus", "2x", "--", "x"}, "'2x'", "1 to 64"},
+        Wrong{"nodes_zero", {"run", "--nodes", "0", "--", "x"}, "'0'", "1 to 8"},
+        Wrong{"nodes_with_a_seed",
+              {"run", "--seed", "1", "--nodes", "2", "--", "x"},
+              "--nodes",
+              "one"},
         Wrong{"cpus_negative", {"run", "--cpus=-1", "--", "x"}, "'-1'", "1 to 64"},
         Wrong{"mem_small", {"run", "--mem", "1M", "--", "x"}, "'1M'", "256M"},
         Wrong{"mem_huge", {"run", "--mem", "99999999999999999999G", "--", "x"}, "--mem", "1024G"},
         Wrong{"gpus_many", {"run", "--gpus", "9", "--", "x"}, "'9'", "0 to 8"},
         Wrong{"timeout_zero", {"run", "--timeout", "0", "--", "x"}, "'0'", "from 1"},
-        Wrong{"kernel_word", {"run", "--kernel", "newest", "--", "x"}, "'newest'", "stock, debug, paranoid"},
+        Wrong{"kernel_word",
+              {"run", "--kernel", "newest", "--", "x"},
+              "'newest'",
+              "stock, debug, paranoid"},
         Wrong{"gpu_no_value", {"run", "--gpu", "engines", "--", "x"}, "'engines'", "KEY=VALUE"},
         Wrong{"gpu_unknown", {"run", "--gpu", "speed=1", "--", "x"}, "'speed'", "engines"},
         Wrong{"gpu_engines", {"run", "--gpu", "engines=17", "--", "x"}, "'17'", "1 to 16"},
