@@ -13,6 +13,7 @@ namespace figment::host {
 
 int run_command(const Options& options);    // run and shell
 int demo_command(const Options& options);
+int matrix_command(const Options& options);
 int test_command(const Options& options);
 int explore_command(const Options& options);
 int bench_command(const Options& options);
@@ -34,8 +35,15 @@ struct GuestNeeds {
   std::vector<Share> shares;     // beside the user's
   bool null_nvme = false;
   fs::path directory;            // of the command; empty: as `run` does
+  bool test_hmm = true;          // where the command can use it: a second device on the same memory
   fs::path driver = {};          // figment.ko instead of the checkout's own; the guest sees its path
 };
+
+// Memory nodes for the torture table: some events move pages from one to the other.
+constexpr unsigned kTableNodes = 2;
+
+// Whether a word of the command is that program.
+bool names(const Argv& command, const std::string& program);
 
 // The program of the guest tests, if the command names it; else nothing.
 fs::path guest_tests_in(const Argv& command, const Workshop& workshop);

@@ -16,6 +16,8 @@ int dispatch(const Options& options) {
   switch (options.command) {
     case CommandName::demo:
       return demo_command(options);
+    case CommandName::matrix:
+      return matrix_command(options);
     case CommandName::test:
       return test_command(options);
     case CommandName::run:
