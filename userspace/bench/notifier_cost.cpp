@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 
@@ -17,7 +16,7 @@
 #include "figment/command_list.h"
 #include "figment/error.h"
 #include "figment/queue.h"
-#include "notifier_trace.h"
+#include "notifier_timer.h"
 #include "statistics.h"
 
 namespace figment::bench {
@@ -86,6 +85,10 @@ void take_away(TakenBy how, std::span<std::byte> memory, double& us) {
   }
 }
 
+double microseconds(std::uint64_t ns) {
+  return static_cast<double>(ns) * 1e-3;
+}
+
 struct Contestant {
   NotifierCost cost;
   std::optional<VmConfig> config;
@@ -112,7 +115,7 @@ std::vector<Contestant> contestants(const Device& device, const std::string& no_
   return all;
 }
 
-void take_turn(const Device& device, Contestant& one, NotifierTrace* trace, TakenBy how,
+void take_turn(const Device& device, Contestant& one, NotifierTimer* timer, TakenBy how,
                std::uint64_t bytes, std::uint64_t page_bytes) {
   const Mapping memory = anonymous_memory(bytes, kHugePageBytes);
   const std::span<std::byte> all = memory.bytes();
@@ -124,20 +127,21 @@ void take_turn(const Device& device, Contestant& one, NotifierTrace* trace, Take
   std::optional<Reached> reached;
   if (one.config) reached.emplace(device, *one.config, all);
 
-  if (trace) trace->clear();
+  if (timer) timer->begin();
   double us = 0;
   take_away(how, all, us);
   const double per_1000 = 1000.0 / (static_cast<double>(bytes) / kPageBytes);
   one.cost.call_us.push_back(us * per_1000);
-  if (one.watches && trace) {
-    const auto sum = trace->sum(reinterpret_cast<std::uintptr_t>(all.data()), all.size());
-    if (sum.notifications == 0) {
+  if (one.watches && timer) {
+    const auto start = reinterpret_cast<std::uintptr_t>(all.data());
+    const NotifierTimes times = timer->end({.start = start, .end = start + all.size()});
+    if (times.count == 0) {
       throw std::runtime_error(
           std::format("{} of memory of {}: no notifier has run", name_of(how), one.cost.who));
     }
-    one.cost.notifications += sum.notifications;
-    one.cost.cpu_us.push_back((sum.total_ns - sum.waited_ns) * 1e-3 * per_1000);
-    one.cost.waited_us.push_back(sum.waited_ns * 1e-3 * per_1000);
+    one.cost.notifications += times.count;
+    one.cost.cpu_us.push_back(microseconds(times.total_ns - times.waited_ns) * per_1000);
+    one.cost.waited_us.push_back(microseconds(times.waited_ns) * per_1000);
   }
   // What is given back below must be ours.
   if (how == TakenBy::munmap &&
@@ -164,13 +168,14 @@ std::string_view name_of(TakenBy how) {
 
 std::vector<NotifierCost> notifier_costs(const Device& device, TakenBy how, std::uint64_t bytes,
                                          std::uint64_t page_bytes, unsigned turns) {
-  std::string no_trace;
-  const auto trace = NotifierTrace::open(no_trace);
-  std::vector<Contestant> all = contestants(device, no_trace);
+  std::optional<NotifierTimer> timer;
+  if (NotifierTimer::is_there()) timer.emplace("figment-bench");
+  std::vector<Contestant> all =
+      contestants(device, timer ? "" : "no tracepoint figment_notifier_done");
   // The first turn warms up and is not counted.
   for (unsigned turn = 0; turn <= turns; ++turn) {
     for (std::size_t n = 0; n < all.size(); ++n) {
-      take_turn(device, all[(n + turn) % all.size()], trace.get(), how, bytes, page_bytes);
+      take_turn(device, all[(n + turn) % all.size()], timer ? &*timer : nullptr, how, bytes, page_bytes);
     }
     if (turn != 0) continue;
     for (Contestant& one : all) {

@@ -212,7 +212,7 @@ ForkCost Tenant::fork_once(bool traced) {
   if (gpu_ && config_.strategy.vram) go_to_vram();
   // For this one fork: a tracepoint that somebody listens to is not free for anybody.
   std::optional<NotifierTimer> trace;
-  if (traced) trace.emplace(::gettid());
+  if (traced) trace.emplace(std::format("figment-{}", ::gettid()), ::gettid());
   if (trace) trace->begin();
   const auto start = Clock::now();
   const pid_t child = ::fork();

@@ -19,7 +19,7 @@
 
 #include "figment/buffer.h"
 #include "growth_plan.h"
-#include "notifier_time.h"
+#include "notifier_timer.h"
 #include "shared.h"
 #include "view.h"
 

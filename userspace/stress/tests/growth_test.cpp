@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "growth_report.h"
-#include "notifier_time.h"
 
 namespace figment::stress {
 namespace {
@@ -57,22 +56,6 @@ TEST(Growth, shared_virtual_memory_is_measured_beside_the_strategies) {
   for (const auto& one : growth_strategies(*growth_axis_named("bytes"))) names.push_back(one.name);
   EXPECT_THAT(names, ElementsAre("fence", "preempt", "fault", "svm", "pin"));
   EXPECT_TRUE(strategy("svm-vram").vram) << "its distribution is measured";
-}
-
-TEST(Growth, notifiers_of_a_trace_add_up) {
-  const NotifierTimes times = parse_notifier_times(
-      "# tracer: nop\n#  | figment_notifier_done: total_ns=5\n"
-      "  figment-stress-77  [001] .....  9.1: figment_notifier: device=x vm=1 busy=1\n"
-      "  figment-stress-77  [001] .....  9.2: figment_notifier_done: device=x vm=1 "
-      "strategy=fence svm=0 event=PROTECTION_PAGE start=0x1000 end=0x2000 blockable=1 "
-      "total_ns=1500 waited_ns=1200 pages=1\n"
-      "  figment-stress-77  [001] .....  9.3: figment_notifier_done: device=x vm=1 "
-      "strategy=fence svm=0 event=PROTECTION_PAGE start=0x1000 end=0x2000 blockable=1 "
-      "total_ns=500 waited_ns=0 pages=1\n");
-  EXPECT_EQ(times.count, 2u);
-  EXPECT_EQ(times.total_ns, 2000u);
-  EXPECT_EQ(times.waited_ns, 1200u);
-  EXPECT_EQ(parse_notifier_times("").count, 0u);
 }
 
 TEST(Growth, json_has_every_sample_and_what_was_planned) {
