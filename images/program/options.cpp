@@ -163,7 +163,7 @@ std::string command_words() {
 
 // The texts of the options as given; checked after parsing, so that the messages are ours.
 struct Texts {
-  std::string cpus, memory, nodes, gpus, timeout, seconds, seed, stop, seeds, jobs, shard, limit;
+  std::string cpus, memory, nodes, gpus, timeout, silence, seconds, seed, stop, seeds, jobs, shard, limit;
   std::string rounds, stress_seed;
   std::vector<std::string> gpu, shares, append;
 };
@@ -192,6 +192,8 @@ void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
   app.add_option("--trace", options.vm.trace, "write what the GPU does there, with virtual times")
       ->type_name("FILE");
   app.add_option("--timeout", texts.timeout, "end everything after S seconds, with status 124")
+      ->type_name("S");
+  app.add_option("--silence", texts.silence, "the same after S seconds without output of COMMAND")
       ->type_name("S");
   app.add_flag("--dry-run", options.vm.dry_run, "print QEMU's command line and do nothing");
 }
@@ -296,6 +298,9 @@ void check(Options& options, const Texts& texts) {
   if (!texts.timeout.empty()) {
     vm.timeout = std::chrono::seconds(checked("--timeout", texts.timeout, 1, 1'000'000));
   }
+  if (!texts.silence.empty()) {
+    vm.silence = std::chrono::seconds(checked("--silence", texts.silence, 1, 1'000'000));
+  }
   if (!texts.seconds.empty()) {
     options.seconds = static_cast<unsigned>(checked("--seconds", texts.seconds, 1, 1'000'000));
   }
@@ -310,6 +315,9 @@ void check(Options& options, const Texts& texts) {
   if (!vm.gdb.empty()) vm.gdb = parse_gdb(vm.gdb);
   const bool deterministic = vm.seed || options.command == CommandName::explore;
   if (deterministic && vm.nodes > 1) throw UsageError("--nodes: a deterministic machine has one");
+  if (vm.silence.count() > 0 && options.command != CommandName::run) {
+    throw UsageError("--silence: only for run");
+  }
   if (vm.seed && options.command != CommandName::run) throw UsageError("--seed: only for run");
   const bool one_seed = vm.seed || (options.command == CommandName::explore && options.seeds.count() == 1);
   if (!vm.gdb.empty() && !one_seed) throw UsageError("--gdb: only with --seed N, or --seeds N..N");

@@ -34,6 +34,7 @@ struct VmOptions {
   std::vector<Share> shares;
   std::string append;
   std::chrono::seconds timeout{0};  // 0: none
+  std::chrono::seconds silence{0};  // of the command; 0: as long as it likes
   std::string trace;                  // file for the trace of the GPU, or empty
   std::optional<std::uint64_t> seed;  // a deterministic machine; run, explore
   std::string gdb;                    // port or path of a socket, or empty; with a seed

@@ -191,6 +191,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   start.directory = needs.directory.empty() ? guest_directory(guest.shares, places.checkout)
                                             : needs.directory.string();
   prepared.session.timeout = vm.timeout;
+  prepared.session.silence = vm.silence;
   prepared.session.symbols = {
       .kernel = kernel.image,
       .modules = {needs.driver.empty() ? workshop.driver_file(kernel) : needs.driver,

@@ -95,6 +95,9 @@ class Session {
     if (!ready_ && options_.boot_limit.count() > 0) {
       return std::min(deadline_, started_ + options_.boot_limit);
     }
+    if (ready_ && options_.silence.count() > 0) {
+      return std::min(deadline_, last_word_ + options_.silence);
+    }
     return deadline_;
   }
 
@@ -128,9 +131,9 @@ class Session {
 
   bool too_long() {
     if (deadline_ <= Clock::now()) {
-      verdict_.timed_out = true;
-      verdict_.status.reset();
-      verdict_.trouble = std::format("timeout after {} s", options_.timeout.count());
+      time_out(std::format("timeout after {} s", options_.timeout.count()));
+    } else if (ready_ && !ended_) {
+      time_out(std::format("no output for {} s", options_.silence.count()));
     } else if (ended_) {
       verdict_.trouble = "the guest did not shut down after the command had ended";
     } else {
@@ -142,6 +145,12 @@ class Session {
     // Killed by us: that QEMU ended with a signal is no news.
     killed_ = true;
     return false;
+  }
+
+  void time_out(std::string why) {
+    verdict_.timed_out = true;
+    verdict_.status.reset();
+    verdict_.trouble = std::move(why);
   }
 
   void send(FrameType type, std::string_view payload) {
@@ -180,6 +189,7 @@ class Session {
   }
 
   void take(const guest::Frame& frame) {
+    last_word_ = Clock::now();
     switch (frame.type) {
       case FrameType::hello:
         verdict_.release = frame.payload;
@@ -250,7 +260,8 @@ class Session {
   const SessionOptions& options_;
   Clock::time_point started_ = Clock::now();
   Clock::time_point deadline_ = Clock::time_point::max();
-  std::optional<Clock::time_point> ended_;  // when the agent said its last word
+  Clock::time_point last_word_ = started_;  // of the agent or of its command
+  std::optional<Clock::time_point> ended_;  // when the agent said that there is no more
   Fd socket_;
   Child qemu_;
   std::optional<RawTerminal> raw_;

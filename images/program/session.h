@@ -42,6 +42,7 @@ struct Verdict {
 struct SessionOptions {
   guest::Start start;
   std::chrono::seconds timeout{0};  // for all of it; 0: none
+  std::chrono::seconds silence{0};  // that the command may be silent for so long; 0: as it likes
   std::chrono::seconds boot_limit = std::chrono::minutes(5);  // 0: none, somebody debugs it
   // Called with what the command writes. Default: nothing is kept.
   std::function<void(std::string_view)> on_stdout;

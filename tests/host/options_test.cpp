@@ -59,6 +59,8 @@ TEST(Options, every_vm_option_is_read) {
                                  "y",
                                  "--timeout",
                                  "9",
+                                 "--silence",
+                                 "8",
                                  "--dry-run",
                                  "--",
                                  "true"});
@@ -71,6 +73,7 @@ TEST(Options, every_vm_option_is_read) {
   EXPECT_THAT(options.vm.shares, ElementsAre(Share{.folder = "/a", .mount = "/b", .writable = true}));
   EXPECT_EQ(options.vm.append, "x=1 y");
   EXPECT_EQ(options.vm.timeout, std::chrono::seconds(9));
+  EXPECT_EQ(options.vm.silence, std::chrono::seconds(8));
   EXPECT_TRUE(options.vm.dry_run);
 }
 
@@ -193,6 +196,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"mem_small", {"run", "--mem", "1M", "--", "x"}, "'1M'", "256M"},
         Wrong{"mem_huge", {"run", "--mem", "99999999999999999999G", "--", "x"}, "--mem", "1024G"},
         Wrong{"gpus_many", {"run", "--gpus", "9", "--", "x"}, "'9'", "0 to 8"},
+        Wrong{"silence_text", {"run", "--silence", "a", "--", "x"}, "'a'", "--silence"},
+        Wrong{"silence_of_a_shell", {"shell", "--silence", "9"}, "--silence", "only for run"},
         Wrong{"timeout_zero", {"run", "--timeout", "0", "--", "x"}, "'0'", "from 1"},
         Wrong{"kernel_word",
               {"run", "--kernel", "newest", "--", "x"},

@@ -90,6 +90,15 @@ TEST(Run, a_timeout_is_124) {
   EXPECT_THAT(processes_with(word), IsEmpty());
 }
 
+// Output puts the end off; what is silent longer than that is ended, long before the other limit.
+TEST(Run, a_command_that_falls_silent_is_124_and_one_that_talks_goes_on) {
+  const Finished run = run_figment({"run", "--silence", "6", "--timeout", "300", "--", "sh", "-c",
+                                    "for n in 1 2 3 4; do echo $n; sleep 2; done; sleep 1000"});
+  EXPECT_EQ(run.status, 124);
+  EXPECT_EQ(run.out, "1\n2\n3\n4\n");
+  EXPECT_THAT(run.err, HasSubstr("no output for 6 s"));
+}
+
 class Ended : public testing::TestWithParam<int> {};
 
 // SIGKILL too: then nobody cleans up, and still nothing is left.
