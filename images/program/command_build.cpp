@@ -27,6 +27,7 @@ void make(Workshop& workshop, const std::string& part, const std::string& kernel
   if (part.starts_with("kernel-")) workshop.kernel(part.substr(part.find('-') + 1));
   if (part == "qemu") workshop.qemu();
   if (part == "guest-root") workshop.guest_root();
+  if (part == "igt-root") workshop.igt_root();
   if (part == "programs") workshop.programs({"all"});
   if (part == "fuzzers") workshop.fuzzers({"all"});
   if (part == "driver") workshop.driver(kernel());
@@ -142,7 +143,8 @@ int doctor_command(const Options& options) {
       {"kernel-debug", workshop.built_kernel_inputs("debug")},
       {"kernel-paranoid", workshop.built_kernel_inputs("paranoid")},
       {"qemu", workshop.qemu_inputs()},
-      {"guest-root", workshop.guest_root_inputs()}};
+      {"guest-root", workshop.guest_root_inputs()},
+      {"igt-root", workshop.igt_root_inputs()}};
   describe_host();
   std::cout << "Cache " << places.cache.string() << "\n";
   say("build-root", true, places.build_root_id, "");

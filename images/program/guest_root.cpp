@@ -4,44 +4,15 @@
 // host's page cache is cheaper than an emulated processor that unpacks.
 #include <iostream>
 
+#include "debian_tree.h"
 #include "workshop.h"
 
 namespace figment::host {
 
 namespace {
 
-// The packages of the list, one a line, with comments.
-std::string package_names(const fs::path& list) {
-  const std::string text = read_file(list);
-  std::string names;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    std::string line = text.substr(at, end - at);
-    at = end + 1;
-    line = line.substr(0, line.find('#'));
-    line.erase(line.find_last_not_of(" \t") + 1);
-    if (!line.empty()) names += (names.empty() ? "" : ",") + line;
-  }
-  return names;
-}
-
 Argv tree_command(const std::string& packages, const fs::path& into) {
-  return {"mmdebstrap",
-          "--mode=root",
-          "--variant=essential",
-          "--include=" + packages,
-          "--aptopt=Acquire::Check-Valid-Until \"false\"",
-          "--aptopt=Acquire::Retries \"3\"",
-          "--aptopt=APT::Install-Recommends \"false\"",
-          "--aptopt=APT::Sandbox::User \"root\"",
-          "--dpkgopt=path-exclude=/usr/share/doc/*",
-          "--dpkgopt=path-exclude=/usr/share/man/*",
-          "--dpkgopt=path-exclude=/usr/share/info/*",
-          "--dpkgopt=path-exclude=/usr/share/locale/*",
-          // Mount points that an image which nobody can write must have.
-          "--customize-hook=mkdir -p \"$1/usr/lib/modules\" \"$1/opt/figment\"",
-          "trixie",
-          into};
+  return debian_tree_command("trixie", packages, {"usr/lib/modules", "opt/figment"}, into);
 }
 
 }  // namespace

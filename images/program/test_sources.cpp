@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "demo.h"
+#include "igt_tests.h"
 #include "kernel_tests.h"
 #include "test_guest.h"
 
@@ -397,7 +398,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   const bool all_kernels = vm.kernel == "stock";
   std::vector<std::string> prefixes = {"guest.",  "slow.",   "command.",  "iommu.",    "demo.",
                                        "events.", "debug.",  "paranoid.", "controls.", "mutants.",
-                                       "kunit.",  "driver.", kFuzzPrefix};
+                                       "kunit.",  "igt.",    "driver.",    kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");
@@ -498,6 +499,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   if (wanted("controls.")) sources.push_back(control_tests(workshop, on(judge.c_str())));
   if (wanted("mutants.")) sources.push_back(mutant_tests(workshop, on(judge.c_str())));
   if (wanted("kunit.")) sources.push_back(kunit_tests(workshop, on(judge.c_str())));
+  if (wanted("igt.")) sources.push_back(igt_tests(workshop, on(judge.c_str())));
   if (wanted("events.")) sources.push_back(std::make_unique<EventTests>(workshop, vm));
   if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;

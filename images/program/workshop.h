@@ -8,6 +8,7 @@
 //   kernel-*     image and modules of a kernel with options of ours     in the cache
 //   qemu         QEMU with the Figment device                           in the cache
 //   guest-root   the file system of the guest                           in the cache
+//   igt-root     the tests of IGT, with the libraries that they need    in the cache
 //   programs     model, library, tools, tests, agent (meson)            in build/
 //   driver       figment.ko for one kernel                              in build/
 //   test-modules modules that only tests load                           in build/
@@ -91,6 +92,9 @@ class Workshop {
   Kernel kernel(const std::string& name);
   fs::path qemu();
   fs::path guest_root();
+  fs::path igt_root();
+  // Names of IGT's tests that are run, in that order (tests/igt/list).
+  std::vector<std::string> igt_list() const;
   // Builds the given meson targets; empty: all that a guest needs.
   void programs(const std::vector<std::string>& targets = {});
   Driver driver(const Kernel& kernel);
@@ -116,6 +120,7 @@ class Workshop {
   Inputs qemu_inputs() const;
   Inputs qemu_workspace_inputs() const;
   Inputs guest_root_inputs() const;
+  Inputs igt_root_inputs() const;
   // Inputs of the parts in build/ that are for one kernel, and where their products are.
   Inputs driver_inputs(const Kernel& kernel) const;
   Inputs initramfs_inputs(const Kernel& kernel) const;
