@@ -206,7 +206,7 @@ stress::RowResult short_row(const stress::StressStrategy& strategy,
                           .scenario = scenario,
                           .processes = 2,
                           .bytes = 1_MiB,
-                          .time = 1500ms,
+                          .time = strategy.safe ? 700ms : 1500ms,
                           .min_forks = 8});
 }
 
