@@ -102,6 +102,49 @@
 #define FIGMENT_REG_INVAL_DONE		0x0320	/* ro 64: last acknowledged */
 #define   FIGMENT_INVAL_DEPTH		64	/* unacknowledged at a time; more are refused */
 
+/*
+ * Injection: rules by which the device misbehaves. Only with FEATURE_INJECT;
+ * otherwise there are no such registers. INJECT_KIND to INJECT_LAST are one
+ * rule, which ARM adds to those that are armed.
+ */
+#define FIGMENT_REG_INJECT_KIND		0x0400	/* rw 32 */
+#define   FIGMENT_INJECT_INTERRUPT_LOST	1	/* the message is not sent */
+#define   FIGMENT_INJECT_INTERRUPT_LATE	2	/* VALUE ns later */
+#define   FIGMENT_INJECT_INTERRUPT_DUPLICATED 3	/* once more, VALUE ns later */
+#define   FIGMENT_INJECT_INTERRUPT_SPURIOUS 4	/* without a cause; an opportunity each VALUE ns */
+#define   FIGMENT_INJECT_HANG		5	/* a packet never ends, until queue or device are reset */
+#define   FIGMENT_INJECT_PREEMPT_STUCK	6	/* PREEMPT never ends, until the same */
+#define   FIGMENT_INJECT_PREEMPT_SLOW	7	/* VALUE ns later */
+#define   FIGMENT_INJECT_EVENT_FULL	8	/* the event ring is as full, for VALUE ns */
+#define   FIGMENT_INJECT_BUS_ERROR	9	/* system memory does not answer */
+#define   FIGMENT_INJECT_VRAM_ERROR	10	/* a read of VRAM fails */
+#define   FIGMENT_INJECT_COMPLETION_CORRUPT 11	/* the value of a RELEASE, XOR VALUE */
+#define   FIGMENT_INJECT_REMOVED	12	/* the device is gone */
+#define FIGMENT_REG_INJECT_WHEN		0x0404	/* rw 32 */
+#define   FIGMENT_INJECT_ONCE		0
+#define   FIGMENT_INJECT_EVERY		1	/* each NUMBER-th opportunity */
+#define   FIGMENT_INJECT_CHANCE		2	/* NUMBER in a million */
+#define   FIGMENT_INJECT_CHANCE_MAX	1000000
+#define FIGMENT_REG_INJECT_NUMBER	0x0408	/* rw 64 */
+#define FIGMENT_REG_INJECT_AFTER	0x0410	/* rw 64: opportunities that pass before */
+#define FIGMENT_REG_INJECT_VALUE	0x0418	/* rw 64: per kind */
+#define   FIGMENT_INJECT_NS_MAX		3600000000000ull	/* of a VALUE in ns */
+#define   FIGMENT_INJECT_PERIOD_MIN	1000	/* of INTERRUPT_SPURIOUS, ns */
+#define FIGMENT_REG_INJECT_QUEUE	0x0420	/* rw 32 */
+#define   FIGMENT_INJECT_ANY		0xffffffffu
+#define FIGMENT_REG_INJECT_ENGINE	0x0424	/* rw 32 */
+#define FIGMENT_REG_INJECT_VECTOR	0x0428	/* rw 32 */
+#define FIGMENT_REG_INJECT_EVENT	0x042c	/* rw 32: EVENT_* */
+#define FIGMENT_REG_INJECT_FIRST	0x0430	/* rw 64: address, per kind */
+#define FIGMENT_REG_INJECT_LAST		0x0438	/* rw 64: address, inclusive; 0 and ~0: any */
+#define FIGMENT_REG_INJECT_COMMAND	0x0440	/* wo 32 */
+#define   FIGMENT_INJECT_ARM		1
+#define   FIGMENT_INJECT_CLEAR		2	/* all rules */
+#define FIGMENT_REG_INJECT_RULES	0x0444	/* ro 32: how many are armed */
+#define   FIGMENT_INJECT_RULES_MAX	16
+#define FIGMENT_REG_INJECT_SELECT	0x0448	/* rw 32: the rule that INJECT_STRIKES is of */
+#define FIGMENT_REG_INJECT_STRIKES	0x0450	/* ro 64 */
+
 /* One block per queue. */
 #define FIGMENT_REG_QUEUE(q)		(0x1000 + (q) * 0x40)
 #define FIGMENT_QUEUES_MAX		256

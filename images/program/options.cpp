@@ -57,6 +57,7 @@ constexpr std::array kProperties = {
     Property{"va-bits", number, 48, 48},
     Property{"preempt", choice, 0, 0, "none|command|instruction"},
     Property{"faults", choice, 0, 0, "on|off"},
+    Property{"inject", choice, 0, 0, "on|off"},
     Property{"executor", choice, 0, 0, "thread|clock"},
     Property{"seed", number},
     Property{"tlb-entries", number, 16, 65536},

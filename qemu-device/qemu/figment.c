@@ -5,6 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include <dlfcn.h>
+#include "qemu/bitops.h"
 #include "qemu/cutils.h"
 #include "qemu/guest-random.h"
 #include "qemu/log.h"
@@ -275,9 +276,20 @@ unload:
     s->library = NULL;
 }
 
+static uint32_t figment_config_read(PCIDevice *pci, uint32_t address, int bytes)
+{
+    if (figment_removed(FIGMENT(pci))) {
+        return MAKE_64BIT_MASK(0, bytes * 8);
+    }
+    return pci_default_read_config(pci, address, bytes);
+}
+
 static void figment_config_write(PCIDevice *pci, uint32_t address,
                                  uint32_t value, int bytes)
 {
+    if (figment_removed(FIGMENT(pci))) {
+        return;
+    }
     pci_default_write_config(pci, address, value, bytes);
     pcie_cap_flr_write_config(pci, address, value, bytes);
 }
@@ -313,6 +325,7 @@ static const Property figment_properties[] = {
                        FIGMENT_MODEL_DEFAULT_VA_BITS),
     DEFINE_PROP_STRING("preempt", FigmentState, preempt_name),
     DEFINE_PROP_BOOL("faults", FigmentState, CONFIG(faults), false),
+    DEFINE_PROP_BOOL("inject", FigmentState, CONFIG(inject), false),
     DEFINE_PROP_UINT32("tlb-entries", FigmentState, CONFIG(tlb_entries),
                        FIGMENT_MODEL_DEFAULT_TLB_ENTRIES),
     DEFINE_PROP_UINT32("walk-cache-entries", FigmentState,
@@ -347,6 +360,7 @@ static void figment_class_init(ObjectClass *class, void *data)
 
     k->realize = figment_realize;
     k->exit = figment_exit;
+    k->config_read = figment_config_read;
     k->config_write = figment_config_write;
     k->vendor_id = FIGMENT_PCI_VENDOR_ID;
     k->device_id = FIGMENT_PCI_DEVICE_ID;
@@ -356,6 +370,7 @@ static void figment_class_init(ObjectClass *class, void *data)
     dc->vmsd = &figment_vmstate;
     dc->desc = "Figment virtual GPU";
     device_class_set_props(dc, figment_properties);
+    figment_injection_class_init(class);
     set_bit(DEVICE_CATEGORY_DISPLAY, dc->categories);
 }
 

@@ -209,7 +209,7 @@ void figment_executor_enter(FigmentState *s)
 void figment_executor_leave(FigmentState *s, bool may_work)
 {
     FigmentExecutor *x = &s->executor;
-    uint32_t interrupts = figment_take_interrupts(x);
+    uint32_t interrupts = x->running ? figment_take_interrupts(x) : 0;
     bool wake = false;
 
     if (may_work) {
@@ -233,14 +233,23 @@ void figment_executor_reset(FigmentState *s)
 {
     FigmentExecutor *x = &s->executor;
 
+    bool wake;
+
     figment_executor_enter(s);
     s->api->reset(s->model);
+    /* No work; but rules of injection outlive this, and one may have a time. */
+    figment_run(s, 0);
     x->interrupts = 0;
-    x->next_ns = FIGMENT_MODEL_NEVER;
-    if (x->timer) {
+    if (x->timer && x->next_ns != FIGMENT_MODEL_NEVER) {
+        timer_mod(x->timer, MIN(x->next_ns, INT64_MAX));
+    } else if (x->timer) {
         timer_del(x->timer);
     }
+    wake = x->sleeping && x->next_ns != FIGMENT_MODEL_NEVER;
     g_mutex_unlock(&x->lock);
+    if (wake) {
+        g_cond_signal(&x->wake);
+    }
 }
 
 void figment_executor_restore(FigmentState *s)

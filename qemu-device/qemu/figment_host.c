@@ -178,6 +178,9 @@ static void figment_host_trace(void *opaque, unsigned int event, uint64_t a,
     case FIGMENT_TRACE_EVENT_STALL:
         trace_figment_event_stall(opaque, a, b);
         break;
+    case FIGMENT_TRACE_INJECTED:
+        trace_figment_injected(opaque, a, b, c, d);
+        break;
     case FIGMENT_TRACE_GUEST_ERROR:
         trace_figment_guest_error(opaque, a, b, c, d);
         break;

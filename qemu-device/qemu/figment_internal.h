@@ -4,6 +4,7 @@
  *
  *   figment.c           the PCI function: properties, BARs, reset
  *   figment_host.c      what the model sees of the machine
+ *   figment_injection.c misbehaviour, armed while the machine runs
  *   figment_state.c     save and restore
  *   figment_executor.c  who runs the model, and the lock around it
  *   figment_trace.c     the device trace in a file
@@ -102,6 +103,11 @@ struct figment_model_host figment_host(FigmentState *s);
 /* 64 random bits; with the model lock. */
 uint64_t figment_random(FigmentState *s);
 
+/* figment_injection.c */
+void figment_injection_class_init(ObjectClass *class);
+/* A rule has removed the device; with the BQL. */
+bool figment_removed(FigmentState *s);
+
 /* figment_state.c */
 extern const VMStateDescription figment_vmstate;
 
@@ -112,9 +118,9 @@ void figment_executor_reset(FigmentState *s);
 /* `interrupts`, `next_ns` and `tick_at_ns` are what was saved: go on from there. */
 void figment_executor_restore(FigmentState *s);
 /*
- * Brackets around a call into the model that a guest access makes: lock, and
- * unlock with delivery of what it raised. `may_work`: the model may have
- * something to run now.
+ * Brackets around a call into the model that a guest access or a command of the
+ * monitor makes: lock, and unlock with delivery of what it raised, if the VM
+ * runs. `may_work`: the model may have something to run now.
  */
 void figment_executor_enter(FigmentState *s);
 void figment_executor_leave(FigmentState *s, bool may_work);

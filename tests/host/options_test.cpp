@@ -208,6 +208,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"gpu_engines", {"run", "--gpu", "engines=17", "--", "x"}, "'17'", "1 to 16"},
         Wrong{"gpu_choice", {"run", "--gpu", "executor=fast", "--", "x"}, "'fast'", "thread|clock"},
         Wrong{"gpu_choice_part", {"run", "--gpu", "preempt=comm", "--", "x"}, "'comm'", "command"},
+        Wrong{"gpu_inject", {"run", "--gpu", "inject=hang", "--", "x"}, "'hang'", "on|off"},
         Wrong{"gpu_size", {"run", "--gpu", "vram=big", "--", "x"}, "'big'", "64M"},
         Wrong{"gpu_range", {"run", "--gpu", "event-ns=9-3", "--", "x"}, "'9-3'", "MIN-MAX"},
         Wrong{"gpu_range_low", {"run", "--gpu", "step-bytes=1-99", "--", "x"}, "'1-99'", "64 to"},
@@ -218,6 +219,10 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"share_empty", {"run", "--share", ":/b", "--", "x"}, "':/b'", "DIR[:MOUNT]"},
         Wrong{"seconds", {"demo", "--seconds", "soon"}, "'soon'", "from 1"}),
     [](const auto& info) { return std::string{info.param.name}; });
+
+TEST(Gpu, injection_by_the_guest_is_a_property) {
+  EXPECT_THAT(parse_gpu("inject=on"), ElementsAre(std::pair{"inject", "on"}));
+}
 
 TEST(Gpu, ranges_are_one_number_or_two) {
   EXPECT_EQ(parse_gpu("doorbell-ns=5").front().second, "5");

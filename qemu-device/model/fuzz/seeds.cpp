@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "seeds.h"
 
+#include <format>
+
 #include "actions.h"
 #include "bytes.h"
 #include "figment_hw.h"
@@ -21,6 +23,7 @@ constexpr uint8_t kWholeMaps = 0;
 constexpr uint8_t kTinyMaps = 7;
 constexpr uint8_t kBetweenPackets = FIGMENT_PREEMPT_COMMAND << 3;  // with a kind of maps
 constexpr uint8_t kBetweenAccesses = FIGMENT_PREEMPT_INSTRUCTION << 3;
+constexpr uint8_t kInjection = 0x80;  // with a kind of maps
 constexpr uint8_t kFaults = 0x80;    // with a shape
 constexpr uint8_t kPrefetch = 0x80;  // with caches
 
@@ -89,7 +92,7 @@ class Script : public Writer {
 };
 
 // Places in the table of World::register_offset().
-constexpr unsigned kControl = 8, kEventSize = 15, kInvalCommand = 22;
+constexpr unsigned kControl = 8, kEventSize = 15, kInvalCommand = 22, kInject = 25;
 
 constexpr uint64_t kData = kDataPage;
 constexpr uint8_t kAtomic64 = FIGMENT_ATOMIC_64 | FIGMENT_ATOMIC_RETURN;
@@ -119,7 +122,7 @@ Script& every_packet(Script& s, unsigned queue) {
 
 std::vector<Seed> seeds() {
   std::vector<Seed> all;
-  const auto add = [&](const char* name, const Script& script) {
+  const auto add = [&](const std::string& name, const Script& script) {
     all.push_back({.name = name, .bytes = script.bytes()});
   };
 
@@ -240,7 +243,7 @@ std::vector<Seed> seeds() {
   }
   {
     Script s(kKernel | kPciAtEnd, kNoLatency, kCaches, kWholeMaps);
-    for (unsigned which = 0; which < 40; ++which) {
+    for (unsigned which = 0; which < 41; ++which) {
       s.write(which, 1).write(which, 1, 8).act(kReadRegister).u8(which);
       s.write(which, ~0ull, 8);
       s.act(kWriteRegister).u8(which).u8(0xc0 | which).value(which);
@@ -251,6 +254,21 @@ std::vector<Seed> seeds() {
     s.start(1, 1).submit(1, FIGMENT_OP_TIMESTAMP, 0).at(kData).run(4);
     s.act(kDoorbell).u8(31).value(4).act(kDoorbell).u8(63).value(0x1008);
     add("registers", s);
+  }
+  for (uint32_t kind = FIGMENT_INJECT_INTERRUPT_LOST; kind <= FIGMENT_INJECT_REMOVED; ++kind) {
+    Script s(kKernel, kLatencies, kCaches, kInjection | kBetweenAccesses);
+    const bool takes_none = kind == FIGMENT_INJECT_INTERRUPT_LOST || kind == FIGMENT_INJECT_HANG ||
+                            kind == FIGMENT_INJECT_PREEMPT_STUCK ||
+                            kind == FIGMENT_INJECT_BUS_ERROR || kind == FIGMENT_INJECT_VRAM_ERROR ||
+                            kind == FIGMENT_INJECT_REMOVED;
+    s.write(kInject, kind).write(kInject + 1, FIGMENT_INJECT_CHANCE);
+    s.write(kInject + 2, FIGMENT_INJECT_CHANCE_MAX / 4, 8).write(kInject + 3, 3, 8);
+    s.write(kInject + 4, takes_none ? 0 : 2000, 8).write(kInject + 11, FIGMENT_INJECT_ARM);
+    s.start(0, 0).start(1, 1);
+    every_packet(s, 0).settle(5).act(kCommand).u8(0).u8(FIGMENT_QUEUE_PREEMPT);
+    every_packet(s, 1).settle(10).act(kReadRegister).u8(kInject + 14);
+    s.write(kInject + 11, FIGMENT_INJECT_CLEAR);
+    add(std::format("injection_{}", kind), s);
   }
   for (const uint8_t shape : {kTenant, kKernel}) {
     Script s(shape, kLatencies, kCaches, kWholeMaps);

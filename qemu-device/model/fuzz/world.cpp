@@ -87,6 +87,7 @@ Setting Setting::from(Reader& bytes, std::span<const uint8_t> input) {
   config.preempt = (maps >> 3 & 3) % 3;
   config.faults = (shape & 0x80) != 0;
   config.preemption = latency(maps >> 5);
+  config.inject = (maps & 0x80) != 0;
   config.prefetch_pages = caches & 0x80 ? 3 : 0;
   config.tlb_entries = 16u << (caches & 3);
   config.walk_cache_entries = (caches >> 2 & 3) * 20;
@@ -110,8 +111,10 @@ uint64_t most_calls(const figment_model_config& config, uint64_t map_bytes_max) 
   // Everything that may be due: reports and invalidations, before and after the step.
   const uint64_t reports = 6 * config.queues + FIGMENT_INVAL_DEPTH;
   const uint64_t due = 2 * (reports * 16 * (1 + 32 / part) + FIGMENT_INVAL_DEPTH * 4);
+  // At each opportunity every rule may draw, and one is traced.
+  const uint64_t rules = config.inject ? FIGMENT_INJECT_RULES_MAX + 1 : 0;
   // What was asked for, and as much as is guessed at each time.
-  return pages * page * (1 + config.prefetch_pages) + data + packet + due;
+  return (pages * page * (1 + config.prefetch_pages) + data + packet + due) * (1 + rules);
 }
 
 World::World(std::span<const uint8_t> input)
@@ -275,6 +278,7 @@ void World::act() {
 
 // Rule 3, and what is due after each action.
 void World::check() {
+  if (gpu_.removed()) gpu_.inject_clear();
   if (gpu_.read32(FIGMENT_REG_ID) != FIGMENT_ID) broken("the model has broken");
   if (setting_.tenant && (gpu_.read32(FIGMENT_REG_ERROR) & FIGMENT_ERROR_EVENT_BUS) != 0) {
     broken("the event ring has failed on good memory");
@@ -458,6 +462,7 @@ void World::expect_known_job() {
 // Rule 6.
 void World::expect_reset_restores() {
   meanwhile_.clear();
+  gpu_.inject_clear();
   if (setting_.pci_reset_at_end) {
     tell("PCI reset, known jobs");
     gpu_.pci_reset();
@@ -551,7 +556,7 @@ uint64_t World::entry() {
 }
 
 uint64_t World::register_offset() {
-  constexpr std::array<uint64_t, 26> kGlobal = {FIGMENT_REG_ID,
+  constexpr std::array<uint64_t, 41> kGlobal = {FIGMENT_REG_ID,
                                                 FIGMENT_REG_VERSION,
                                                 FIGMENT_REG_FEATURES,
                                                 FIGMENT_REG_CONFIG,
@@ -576,6 +581,21 @@ uint64_t World::register_offset() {
                                                 FIGMENT_REG_INVAL_COMMAND,
                                                 FIGMENT_REG_INVAL_SEQ,
                                                 FIGMENT_REG_INVAL_DONE,
+                                                FIGMENT_REG_INJECT_KIND,
+                                                FIGMENT_REG_INJECT_WHEN,
+                                                FIGMENT_REG_INJECT_NUMBER,
+                                                FIGMENT_REG_INJECT_AFTER,
+                                                FIGMENT_REG_INJECT_VALUE,
+                                                FIGMENT_REG_INJECT_QUEUE,
+                                                FIGMENT_REG_INJECT_ENGINE,
+                                                FIGMENT_REG_INJECT_VECTOR,
+                                                FIGMENT_REG_INJECT_EVENT,
+                                                FIGMENT_REG_INJECT_FIRST,
+                                                FIGMENT_REG_INJECT_LAST,
+                                                FIGMENT_REG_INJECT_COMMAND,
+                                                FIGMENT_REG_INJECT_RULES,
+                                                FIGMENT_REG_INJECT_SELECT,
+                                                FIGMENT_REG_INJECT_STRIKES,
                                                 FIGMENT_REGISTERS_BYTES};
   const uint8_t which = bytes_.u8();
   if (which < kGlobal.size()) return kGlobal[which];

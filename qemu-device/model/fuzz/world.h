@@ -15,11 +15,12 @@
 //   1. No sanitizer report; the strict FakeHost adds that the model reaches no
 //      RAM that it has not mapped, and says what it wrote.
 //   2. A call of the model makes a bounded number of calls of its host: most_calls().
-//   3. The model never breaks (reads as all ones because an assertion failed).
+//   3. The model never breaks (reads as all ones because an assertion failed). One that a rule of
+//      injection has removed reads so, too; the host puts it back.
 //   4. Reports in the event ring are whole and numbered without a gap (tenant).
 //   5. A queue of another address space does its known job in bounded time while
 //      the tenant's queues go on, because there is an engine for each (tenant).
-//   6. After a device reset or PCI reset every queue does its known job.
+//   6. After a device reset or PCI reset, and without injection, every queue does its known job.
 //
 // What the guest cannot reach (the memory of known jobs, for a tenant also
 // descriptors and the event ring) is at a bus address that depends on the whole

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "config.h"
+#include "injection.h"
 #include "model.h"
 #include "trace_names.h"
 
@@ -122,6 +123,54 @@ bool load(figment_model* handle, const void* from, size_t bytes, char* error,
   return false;
 }
 
+bool inject_parse(const char* text, figment_injection* rule, char* error,
+                  size_t error_bytes) noexcept {
+  try {
+    const auto parsed = parse_injection(text);
+    if (parsed) {
+      *rule = *parsed;
+      return true;
+    }
+    say(error, error_bytes, parsed.error().c_str());
+  } catch (const std::exception& trouble) {
+    say(error, error_bytes, trouble.what());
+  } catch (...) {
+    say(error, error_bytes, "unknown trouble");
+  }
+  return false;
+}
+
+int inject(figment_model* handle, const figment_injection* rule, char* error,
+           size_t error_bytes) noexcept {
+  say(error, error_bytes, "the model has failed");
+  return guarded(handle, -1, [&](Model& model) {
+    const auto armed = model.inject(*rule);
+    say(error, error_bytes, armed ? "" : armed.error().c_str());
+    return armed ? static_cast<int>(*armed) : -1;
+  });
+}
+
+void inject_clear(figment_model* handle) noexcept {
+  guarded(handle, 0, [](Model& model) { return model.clear_injection(), 0; });
+}
+
+uint64_t inject_count(figment_model* handle, unsigned int rule) noexcept {
+  return guarded(handle, uint64_t{0}, [&](Model& model) { return model.injector().strikes(rule); });
+}
+
+size_t inject_report(figment_model* handle, char* to, size_t bytes) noexcept {
+  say(to, bytes, "");
+  return guarded(handle, size_t{0}, [&](Model& model) {
+    const std::string report = model.injector().report();
+    say(to, bytes, report.c_str());
+    return report.size();
+  });
+}
+
+bool removed(figment_model* handle) noexcept {
+  return guarded(handle, false, [](Model& model) { return model.injector().removed(); });
+}
+
 constexpr struct figment_model_api kApi = {
     .abi = FIGMENT_MODEL_ABI,
     .defaults = [](figment_model_config* config) noexcept { *config = default_config(); },
@@ -135,6 +184,12 @@ constexpr struct figment_model_api kApi = {
     .reset = reset,
     .save = save,
     .load = load,
+    .inject_parse = inject_parse,
+    .inject = inject,
+    .inject_clear = inject_clear,
+    .inject_count = inject_count,
+    .inject_report = inject_report,
+    .removed = removed,
     .trace_name = trace_name,
     .trace_format = trace_format,
 };

@@ -26,6 +26,7 @@ figment_model_config default_config() {
       .va_bits = FIGMENT_MODEL_DEFAULT_VA_BITS,
       .preempt = FIGMENT_PREEMPT_NONE,
       .faults = false,
+      .inject = false,
       .tlb_entries = FIGMENT_MODEL_DEFAULT_TLB_ENTRIES,
       .walk_cache_entries = FIGMENT_MODEL_DEFAULT_WALK_CACHE_ENTRIES,
       .prefetch_pages = FIGMENT_MODEL_DEFAULT_PREFETCH_PAGES,

@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <span>
 
 #include "packet_check.h"
@@ -22,7 +23,7 @@ void Engine::take(Queue& queue, Nanos now) {
 Nanos Engine::ready_ns(bool enabled) const {
   if (!queue_) return kNever;
   if (in_flight_) return access_.done_ns;
-  if (!enabled) return stop_ns();
+  if (!enabled || hung_) return stop_ns();
   return std::min({sleep_until_ns_, stop_ns(), yield_ns()});
 }
 
@@ -32,7 +33,7 @@ Nanos Engine::stop_ns() const {
     case Queue::Stop::none:
       return kNever;
     case Queue::Stop::preempt:
-      return queue_->can_leave(config_.preempt) ? queue_->preempt_due_ns : kNever;
+      return !hung_ && queue_->can_leave(config_.preempt) ? queue_->preempt_due_ns : kNever;
     case Queue::Stop::reset:
     case Queue::Stop::error:
       return 0;
@@ -42,7 +43,7 @@ Nanos Engine::stop_ns() const {
 
 // When it leaves for the sake of another one, here in the middle of a job.
 Nanos Engine::yield_ns() const {
-  if (!worked_ || !queue_->can_leave(config_.preempt)) return kNever;
+  if (!worked_ || hung_ || !queue_->can_leave(config_.preempt)) return kNever;
   return turn_ends_ns();
 }
 
@@ -59,6 +60,7 @@ bool Engine::must_leave(Nanos now, bool enabled) const {
 }
 
 void Engine::step(Nanos now, bool enabled) {
+  const Injector::Behalf behalf(injector_, queue_->id, id_);
   // Accesses and packets have no use for an odd rest of a step.
   const uint64_t least = config_.step_bytes_min != 0 ? config_.step_bytes_min : config_.step_bytes;
   step_bytes_left_ = host_.draw({.min_ns = least, .max_ns = config_.step_bytes}) & ~uint64_t{7};
@@ -87,15 +89,19 @@ void Engine::step(Nanos now, bool enabled) {
 }
 
 void Engine::drain(Nanos now) {
-  if (in_flight_ && access_.done_ns <= now) (void)complete(now);
+  if (!in_flight_ || access_.done_ns > now) return;
+  const Injector::Behalf behalf(injector_, queue_->id, id_);
+  (void)complete(now);
 }
 
 void Engine::reset() {
   queue_ = nullptr;
+  hung_ = false;
   in_flight_ = false;
 }
 
 Engine::Then Engine::advance(Nanos now) {
+  if (hung_) return Then::stop;
   worked_ = true;
   switch (queue_->run.phase) {
     case Execution::Phase::fetch:
@@ -149,7 +155,21 @@ Result<void> Engine::accept_packet() {
   host_.trace(FIGMENT_TRACE_PACKET, queue_->id, packet.header(), packet.at, run.depth);
   run.phase = Execution::Phase::run;
   run.progress = {};
+  begin_packet();
   return {};
+}
+
+// What may happen to a packet as a whole.
+void Engine::begin_packet() {
+  Opportunity what = opportunity();
+  if (injector_.strike(InjectKind::removed, what)) return;
+  what.address = queue_->run.packet.at;
+  what.bytes = queue_->run.packet.bytes();
+  hung_ = injector_.strike(InjectKind::hang, what).has_value();
+}
+
+Opportunity Engine::opportunity() const {
+  return {.queue = queue_->id, .engine = id_};
 }
 
 // Running.
@@ -210,13 +230,26 @@ Engine::Then Engine::issue(const Want& want, Nanos now) {
 
 Result<void> Engine::complete(Nanos now) {
   in_flight_ = false;
-  Execution& run = queue_->run;
-  const Result<void> result = run.phase == Execution::Phase::fetch
-                                  ? accept_fetched()
-                                  : executor_of(run.packet.opcode())
-                                        ->apply(run.packet, run.progress, access_, memory_, now);
+  const Result<void> result =
+      queue_->run.phase == Execution::Phase::fetch ? accept_fetched() : arrive(now);
   owner_.access_completed(id_);
   return result;
+}
+
+// At memory. RELEASE has just one access, the store of its value.
+Result<void> Engine::arrive(Nanos now) {
+  Execution& run = queue_->run;
+  const Executor& executor = *executor_of(run.packet.opcode());
+  if (run.packet.opcode() != FIGMENT_OP_RELEASE) {
+    return executor.apply(run.packet, run.progress, access_, memory_, now);
+  }
+  Opportunity what = opportunity();
+  what.address = access_.write.va.value;
+  what.bytes = access_.write.bytes;
+  const auto mask = injector_.strike(InjectKind::completion_corrupt, what);
+  Packet packet = run.packet;
+  packet.words[offsetof(figment_packet_release, value) / 8] ^= mask.value_or(0);
+  return executor.apply(packet, run.progress, access_, memory_, now);
 }
 
 Engine::Then Engine::call(const Want& want) {
@@ -273,7 +306,10 @@ Engine::Then Engine::report(uint64_t value, Nanos now) {
     queue_->held_by_fence = true;
     return leave(now);
   }
-  queues_.fence(*queue_, value, queue_->has_privilege(), now);
+  Opportunity what = opportunity();
+  what.event = FIGMENT_EVENT_FENCE;
+  const auto mask = injector_.strike(InjectKind::completion_corrupt, what);
+  queues_.fence(*queue_, value ^ mask.value_or(0), queue_->has_privilege(), now);
   return retire(now);
 }
 
@@ -318,16 +354,17 @@ Queue& Engine::let_go(Nanos now) {
   }
   queue_ = nullptr;
   queue.engine = -1;
+  hung_ = false;
   host_.trace(FIGMENT_TRACE_DESCHEDULE, id_, queue.id, now - since_ns_);
   return queue;
 }
 
 void Engine::describe(Archive& archive) {
-  auto& [id, host, memory, mmu, queues, run_queue, config, owner, queue, since_ns, worked,
-         sleep_until_ns, in_flight, access, step_bytes_left] = *this;
+  auto& [id, host, memory, mmu, queues, run_queue, injector, config, owner, queue, since_ns, worked,
+         sleep_until_ns, hung, in_flight, access, step_bytes_left] = *this;
   // `step_bytes_left` lives as long as one step.
   uint32_t on_queue = queue ? queue->id : FIGMENT_EVENT_NO_QUEUE;
-  FIGMENT_FIELDS(archive, on_queue, since_ns, worked, sleep_until_ns);
+  FIGMENT_FIELDS(archive, on_queue, since_ns, worked, sleep_until_ns, hung);
   archive.optional("access", in_flight, access);
   if (!archive.loading() || on_queue == FIGMENT_EVENT_NO_QUEUE) return;
   require(on_queue < queues.count(), "engine %u has queue %u, which does not exist", id, on_queue);
@@ -338,6 +375,8 @@ void Engine::describe(Archive& archive) {
 
 void Engine::check() const {
   require(queue_ || !in_flight_, "engine %u has an access in flight and no queue", id_);
+  require(!hung_ || (queue_ && queue_->run.phase == Execution::Phase::run),
+          "engine %u hangs, but in no packet", id_);
   if (in_flight_) check_access(*queue_, access_);
 }
 

@@ -6,6 +6,9 @@
 // that is by then). At most one is in flight per engine, and nothing of it has
 // an effect before it completes. All state of the packet is in Queue::run.
 //
+// An injected hang is a packet that never plans its first access: the engine
+// stays where it is until the queue is reset.
+//
 // One step() takes bounded time: at most one packet, kAccessesPerStep accesses
 // and config.step_bytes of data.
 #pragma once
@@ -32,13 +35,15 @@ class Engine {
   };
 
   Engine(unsigned id, const Host& host, Memory& memory, Mmu& mmu, Queues& queues,
-         const RunQueue& run_queue, const figment_model_config& config, Owner& owner)
+         const RunQueue& run_queue, Injector& injector, const figment_model_config& config,
+         Owner& owner)
       : id_(id),
         host_(host),
         memory_(memory),
         mmu_(mmu),
         queues_(queues),
         run_queue_(run_queue),
+        injector_(injector),
         config_(config),
         owner_(owner) {}
   Engine(const Engine&) = delete;
@@ -83,6 +88,9 @@ class Engine {
   Result<void> complete(Nanos now);
   Result<void> accept_fetched();
   Result<void> accept_packet();
+  void begin_packet();
+  Opportunity opportunity() const;
+  Result<void> arrive(Nanos now);
   Nanos stop_ns() const;
   Nanos yield_ns() const;
   Nanos turn_ends_ns() const;
@@ -94,6 +102,7 @@ class Engine {
   Mmu& mmu_;
   Queues& queues_;
   const RunQueue& run_queue_;
+  Injector& injector_;
   const figment_model_config& config_;
   Owner& owner_;
 
@@ -101,6 +110,7 @@ class Engine {
   Nanos since_ns_ = 0;      // it is on the engine
   bool worked_ = false;     // since then: a timeslice is never too short for one access
   Nanos sleep_until_ns_ = 0;
+  bool hung_ = false;  // the packet that it is in does not go on
   bool in_flight_ = false;
   Access access_;
   uint64_t step_bytes_left_ = 0;

@@ -16,9 +16,14 @@ constexpr uint32_t kAccess = FIGMENT_EVENT_ACCESS_WRITE | FIGMENT_EVENT_ACCESS_A
 
 }  // namespace
 
-EventRing::EventRing(const Host& host, Memory& memory, Interrupts& interrupts,
+EventRing::EventRing(const Host& host, Memory& memory, Interrupts& interrupts, Injector& injector,
                      const figment_latency& latency, size_t capacity, Owner& owner)
-    : host_(host), memory_(memory), interrupts_(interrupts), latency_(latency), owner_(owner) {
+    : host_(host),
+      memory_(memory),
+      interrupts_(interrupts),
+      injector_(injector),
+      latency_(latency),
+      owner_(owner) {
   waiting_.reserve(capacity);
 }
 
@@ -34,11 +39,12 @@ void EventRing::post(const figment_event& event, Nanos now) {
 
 void EventRing::pump(Nanos now) {
   if (waiting_.empty() || next_ns() > now) return;
+  if (full_until_ns_ <= now) full_until_ns_ = 0;
   size_t kept = 0;
   for (size_t i = 0; i < waiting_.size(); ++i) {
     Waiting& report = waiting_[i];
     if (report.due_ns <= now && usable()) {
-      if (has_space() && enter(report.event)) {
+      if (may_enter(report, now) && enter(report.event)) {
         // The owner may post: only behind the end, and never into this slot.
         const figment_event done = report.event;
         owner_.event_entered(done.queue, done.type);
@@ -53,14 +59,24 @@ void EventRing::pump(Nanos now) {
 }
 
 Nanos EventRing::next_ns() const {
-  if (!usable()) return kNever;
-  Nanos next = kNever;
+  if (!usable() || waiting_.empty()) return kNever;
+  Nanos next = full_until_ns_ != 0 ? full_until_ns_ : kNever;
   const bool space = has_space();
   for (const Waiting& report : waiting_) {
     // A stalled report waits for space, not for time.
     if (space || !report.stalled) next = std::min(next, report.due_ns);
   }
   return next;
+}
+
+bool EventRing::may_enter(Waiting& report, Nanos now) {
+  if (!has_space()) return false;
+  if (report.tried) return true;
+  report.tried = true;
+  const Opportunity what{.queue = report.event.queue, .event = report.event.type};
+  const auto full = injector_.strike(InjectKind::event_full, what);
+  if (full) full_until_ns_ = later(now, *full);
+  return !full;
 }
 
 bool EventRing::enter(figment_event event) {
@@ -79,7 +95,9 @@ bool EventRing::enter(figment_event event) {
   const bool was_empty = write_ == read_;
   host_.trace(FIGMENT_TRACE_EVENT, write_, event.type, event.queue, event.value);
   ++write_;
-  if (was_empty) interrupts_.raise(FIGMENT_VECTOR_EVENTS);
+  if (was_empty) {
+    interrupts_.raise(FIGMENT_VECTOR_EVENTS, {.queue = event.queue, .event = event.type});
+  }
   return true;
 }
 
@@ -101,6 +119,7 @@ bool EventRing::set_size_lg2(uint32_t lg2) {
   if (lg2 == 0) {
     size_lg2_ = 0;
     broken_ = false;
+    full_until_ns_ = 0;
     return true;
   }
   if (size_lg2_ != 0 || lg2 < FIGMENT_EVENT_SIZE_LG2_MIN || lg2 > FIGMENT_EVENT_SIZE_LG2_MAX) {
@@ -115,6 +134,7 @@ bool EventRing::set_size_lg2(uint32_t lg2) {
 bool EventRing::set_read_index(uint32_t read) {
   if (write_ - read > write_ - read_) return false;
   read_ = read;
+  full_until_ns_ = 0;
   if (read_ != write_) interrupts_.raise(FIGMENT_VECTOR_EVENTS);
   return true;
 }
@@ -124,17 +144,18 @@ void EventRing::reset() {
   base_ = {};
   size_lg2_ = read_ = write_ = stalls_ = 0;
   broken_ = false;
+  full_until_ns_ = 0;
 }
 
 void EventRing::Waiting::describe(Archive& archive) {
-  auto& [report, due, has_stalled] = *this;
-  FIGMENT_FIELDS(archive, report, due, has_stalled);
+  auto& [report, due, has_stalled, was_tried] = *this;
+  FIGMENT_FIELDS(archive, report, due, has_stalled, was_tried);
 }
 
 void EventRing::describe(Archive& archive) {
-  auto& [host, memory, interrupts, latency, owner, waiting, base, size_lg2, read, write, stalls,
-         broken] = *this;
-  FIGMENT_FIELDS(archive, base, size_lg2, read, write, stalls, broken);
+  auto& [host, memory, interrupts, injector, latency, owner, waiting, base, size_lg2, read, write,
+         stalls, broken, full_until] = *this;
+  FIGMENT_FIELDS(archive, base, size_lg2, read, write, stalls, broken, full_until);
   archive.sequence("waiting", waiting, waiting.capacity());
 }
 

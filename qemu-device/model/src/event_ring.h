@@ -33,7 +33,7 @@ class EventRing {
     ~Owner() = default;
   };
 
-  EventRing(const Host& host, Memory& memory, Interrupts& interrupts,
+  EventRing(const Host& host, Memory& memory, Interrupts& interrupts, Injector& injector,
             const figment_latency& latency, size_t capacity, Owner& owner);
   EventRing(const EventRing&) = delete;
   EventRing& operator=(const EventRing&) = delete;
@@ -69,17 +69,20 @@ class EventRing {
     figment_event event;
     Nanos due_ns = 0;
     bool stalled = false;
+    bool tried = false;  // there was space for it once, and whether it may be had was asked
     void describe(Archive& archive);
   };
 
   bool usable() const { return size_lg2_ != 0 && !broken_; }
-  bool has_space() const { return write_ - read_ < 1u << size_lg2_; }
+  bool has_space() const { return full_until_ns_ == 0 && write_ - read_ < 1u << size_lg2_; }
+  bool may_enter(Waiting& report, Nanos now);
   bool enter(figment_event event);
   void stall(Waiting& waiting);
 
   const Host& host_;
   Memory& memory_;
   Interrupts& interrupts_;
+  Injector& injector_;
   const figment_latency latency_;
   Owner& owner_;
 
@@ -90,6 +93,7 @@ class EventRing {
   uint32_t write_ = 0;
   uint32_t stalls_ = 0;
   bool broken_ = false;  // memory did not answer; until the ring is turned off
+  Nanos full_until_ns_ = 0;  // injected: as if it had no space; 0: it is as it is
 };
 
 }  // namespace figment

@@ -202,7 +202,7 @@ void Memory::release_maps() {
   slots_used_ = 0;
 }
 
-bool Memory::read(Location from, std::span<std::byte> to) {
+bool Memory::move_in(Location from, std::span<std::byte> to) {
   while (!to.empty()) {
     const View part = view(from, to.size(), false);
     if (part.bytes() == 0) return false;
@@ -217,7 +217,7 @@ bool Memory::read(Location from, std::span<std::byte> to) {
   return true;
 }
 
-bool Memory::write(Location to, std::span<const std::byte> from) {
+bool Memory::move_out(Location to, std::span<const std::byte> from) {
   while (!from.empty()) {
     View part = view(to, from.size(), true);
     if (part.bytes() == 0) return false;
@@ -234,6 +234,15 @@ bool Memory::write(Location to, std::span<const std::byte> from) {
 }
 
 std::optional<uint64_t> Memory::load(Location from, unsigned bytes) {
+  if (injector_.fails(from, bytes, true)) return std::nullopt;
+  return load_now(from, bytes);
+}
+
+bool Memory::store(Location to, uint64_t value, unsigned bytes) {
+  return !injector_.fails(to, bytes, false) && store_now(to, value, bytes);
+}
+
+std::optional<uint64_t> Memory::load_now(Location from, unsigned bytes) {
   {
     const View part = view(from, bytes, false);
     std::byte* at = part.data();
@@ -245,12 +254,14 @@ std::optional<uint64_t> Memory::load(Location from, unsigned bytes) {
     }
   }
   uint64_t value = 0;
-  if (!read(from, std::as_writable_bytes(std::span(&value, 1)).first(bytes))) return std::nullopt;
+  if (!move_in(from, std::as_writable_bytes(std::span(&value, 1)).first(bytes))) {
+    return std::nullopt;
+  }
   std::atomic_thread_fence(std::memory_order_acquire);
   return value;
 }
 
-bool Memory::store(Location to, uint64_t value, unsigned bytes) {
+bool Memory::store_now(Location to, uint64_t value, unsigned bytes) {
   {
     View part = view(to, bytes, true);
     std::byte* at = part.data();
@@ -266,11 +277,12 @@ bool Memory::store(Location to, uint64_t value, unsigned bytes) {
     }
   }
   std::atomic_thread_fence(std::memory_order_release);
-  return write(to, std::as_bytes(std::span(&value, 1)).first(bytes));
+  return move_out(to, std::as_bytes(std::span(&value, 1)).first(bytes));
 }
 
 std::optional<uint64_t> Memory::modify(Location at, unsigned bytes, Modification kind,
                                        uint64_t operand, uint64_t compare) {
+  if (injector_.fails(at, bytes, true)) return std::nullopt;
   {
     View part = view(at, bytes, true);
     if (part.data() && part.bytes() == bytes && aligned(part.data(), bytes)) {
@@ -280,15 +292,17 @@ std::optional<uint64_t> Memory::modify(Location at, unsigned bytes, Modification
       return old;
     }
   }
-  const std::optional<uint64_t> old = load(at, bytes);
+  const std::optional<uint64_t> old = load_now(at, bytes);
   if (!old) return std::nullopt;
   const uint64_t mask = bytes == 8 ? ~0ull : 0xffffffffull;
-  if (!store(at, modified(*old, kind, operand, compare & mask), bytes)) return std::nullopt;
+  if (!store_now(at, modified(*old, kind, operand, compare & mask), bytes)) return std::nullopt;
   return old;
 }
 
 Memory::Copied Memory::copy(Location to, Location from, uint64_t bytes, bool backward,
                             bool streaming) {
+  if (injector_.fails(from, bytes, true)) return Copied::source_failed;
+  if (injector_.fails(to, bytes, false)) return Copied::target_failed;
   while (bytes != 0) {
     {
       const View source = view(from, bytes, false);
@@ -311,8 +325,8 @@ Memory::Copied Memory::copy(Location to, Location from, uint64_t bytes, bool bac
     std::byte bounce[kBounceBytes];
     const std::span piece(bounce, std::min<uint64_t>(bytes, kBounceBytes));
     const uint64_t skip = backward ? bytes - piece.size() : 0;
-    if (!read(from + skip, piece)) return Copied::source_failed;
-    if (!write(to + skip, piece)) return Copied::target_failed;
+    if (!move_in(from + skip, piece)) return Copied::source_failed;
+    if (!move_out(to + skip, piece)) return Copied::target_failed;
     bytes -= piece.size();
     if (!backward) {
       to = to + piece.size();
@@ -323,6 +337,7 @@ Memory::Copied Memory::copy(Location to, Location from, uint64_t bytes, bool bac
 }
 
 bool Memory::fill(Location to, uint64_t bytes, const Pattern& pattern) {
+  if (injector_.fails(to, bytes, false)) return false;
   Pattern rest = pattern;
   while (bytes != 0) {
     uint64_t count = 0;
@@ -341,7 +356,7 @@ bool Memory::fill(Location to, uint64_t bytes, const Pattern& pattern) {
       std::byte bounce[kBounceBytes];
       count = std::min<uint64_t>(bytes, kBounceBytes);
       fill_bytes(bounce, count, rest);
-      if (!write(to, std::span(bounce, count))) return false;
+      if (!move_out(to, std::span(bounce, count))) return false;
     }
     if (rest.increment) rest.value += count / rest.element_bytes;
     to = to + count;

@@ -11,13 +11,16 @@
 // Guest CPUs run at the same time. load() and store() of naturally aligned
 // values in RAM are one host access with acquire or release order, and modify()
 // is a host atomic; there is no such promise for what is not RAM.
+//
+// Each call is one opportunity for injected errors on each of its sides. One
+// that is struck has moved nothing.
 #pragma once
 
 #include <array>
 #include <optional>
 #include <span>
 
-#include "host.h"
+#include "injector.h"
 
 namespace figment {
 
@@ -32,14 +35,18 @@ enum class Modification : uint8_t { add, compare_exchange, exchange };
 
 class Memory {
  public:
-  explicit Memory(const Host& host) : host_(host) {}
+  Memory(const Host& host, Injector& injector) : host_(host), injector_(injector) {}
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
   ~Memory() { release_maps(); }
 
   // All of these are false or empty when a byte does not answer.
-  bool read(Location from, std::span<std::byte> to);
-  bool write(Location to, std::span<const std::byte> from);
+  bool read(Location from, std::span<std::byte> to) {
+    return !injector_.fails(from, to.size(), true) && move_in(from, to);
+  }
+  bool write(Location to, std::span<const std::byte> from) {
+    return !injector_.fails(to, from.size(), false) && move_out(to, from);
+  }
 
   // One value of 4 or 8 bytes, naturally aligned by address.
   std::optional<uint64_t> load(Location from, unsigned bytes);
@@ -103,11 +110,18 @@ class Memory {
     bool for_write_ = false;
   };
 
+  // What the public ones do when no error is injected.
+  bool move_in(Location from, std::span<std::byte> to);
+  bool move_out(Location to, std::span<const std::byte> from);
+  std::optional<uint64_t> load_now(Location from, unsigned bytes);
+  bool store_now(Location to, uint64_t value, unsigned bytes);
+
   View view(Location at, uint64_t bytes, bool for_write);
   Slot* slot_for(uint64_t page, bool for_write);
   void free_slot(Slot& slot);
 
   const Host& host_;
+  Injector& injector_;
   std::array<Slot, 16> slots_{};
   unsigned slots_used_ = 0;
   unsigned recent_ = 0;

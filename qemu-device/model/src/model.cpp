@@ -12,6 +12,9 @@ namespace {
 // preemption.
 constexpr size_t kReportsPerQueue = 6;
 
+// What a device reads as that is not there.
+constexpr uint64_t kNothing = ~0ull;
+
 constexpr uint64_t to_field(uint64_t value, uint64_t mask) {
   return value << std::countr_zero(mask) & mask;
 }
@@ -21,21 +24,27 @@ constexpr uint64_t to_field(uint64_t value, uint64_t mask) {
 Model::Model(const figment_model_config& config, const figment_model_host& host)
     : config_(config),
       host_(host),
-      memory_(host_),
+      injector_(host_, config_),
+      memory_(host_, injector_),
       mmu_(host_, memory_, config_),
-      interrupts_(host_, config_.interrupt),
-      events_(host_, memory_, interrupts_, config_.event,
+      interrupts_(host_, injector_, config_.interrupt),
+      events_(host_, memory_, interrupts_, injector_, config_.event,
               config_.queues * kReportsPerQueue + FIGMENT_INVAL_DEPTH, *this),
       run_queue_(config_.queues),
-      queues_(host_, memory_, events_, run_queue_, config_, *this),
+      queues_(host_, memory_, events_, run_queue_, injector_, config_, *this),
       invalidator_(host_, mmu_, events_, config_, *this),
-      scheduler_(host_, memory_, mmu_, queues_, run_queue_, config_, *this) {}
+      scheduler_(host_, memory_, mmu_, queues_, run_queue_, injector_, config_, *this) {}
 
 // Guest accesses
 
+bool Model::gone(const Opportunity& access) {
+  return injector_.removed() || injector_.strike(InjectKind::removed, access);
+}
+
 uint64_t Model::register_read(uint64_t offset, unsigned bytes) {
   const Call call(memory_);
-  const auto access = decode_register(offset, bytes, false, config_.queues, config_.asids);
+  if (gone({})) return kNothing;
+  const auto access = decode_register(offset, bytes, false, config_);
   if (!access) {
     guest_error(offset, bytes, 0, false);
     return 0;
@@ -45,12 +54,14 @@ uint64_t Model::register_read(uint64_t offset, unsigned bytes) {
 
 void Model::register_write(uint64_t offset, uint64_t value, unsigned bytes) {
   const Call call(memory_);
-  const auto access = decode_register(offset, bytes, true, config_.queues, config_.asids);
+  if (gone({})) return;
+  const auto access = decode_register(offset, bytes, true, config_);
   if (!access || resetting_ || !write(*access, value)) guest_error(offset, bytes, value, true);
   pump(host_.now());
 }
 
 uint64_t Model::doorbell_read(uint64_t offset, unsigned bytes) {
+  if (gone({})) return kNothing;
   guest_error(offset, bytes, 0, false);
   return 0;
 }
@@ -58,6 +69,9 @@ uint64_t Model::doorbell_read(uint64_t offset, unsigned bytes) {
 void Model::doorbell_write(uint64_t offset, uint64_t value, unsigned bytes) {
   const Call call(memory_);
   const uint64_t queue = offset / FIGMENT_DOORBELL_BYTES;
+  if (gone({.queue = queue < config_.queues ? static_cast<uint32_t>(queue) : FIGMENT_INJECT_ANY})) {
+    return;
+  }
   if (offset % FIGMENT_DOORBELL_BYTES != 0 || bytes != 8 || queue >= config_.queues) {
     guest_error(offset, bytes, value, true);
     return;
@@ -110,6 +124,34 @@ uint64_t Model::read(const RegisterAccess& access) const {
       return invalidator_.sequence();
     case Register::inval_done:
       return invalidator_.done();
+    case Register::inject_kind:
+      return injector_.draft().kind;
+    case Register::inject_when:
+      return injector_.draft().when;
+    case Register::inject_number:
+      return injector_.draft().number;
+    case Register::inject_after:
+      return injector_.draft().after;
+    case Register::inject_value:
+      return injector_.draft().value;
+    case Register::inject_queue:
+      return injector_.draft().queue;
+    case Register::inject_engine:
+      return injector_.draft().engine;
+    case Register::inject_vector:
+      return injector_.draft().vector;
+    case Register::inject_event:
+      return injector_.draft().event;
+    case Register::inject_first:
+      return injector_.draft().first;
+    case Register::inject_last:
+      return injector_.draft().last;
+    case Register::inject_rules:
+      return injector_.rules();
+    case Register::inject_select:
+      return injector_.selected();
+    case Register::inject_strikes:
+      return injector_.strikes(injector_.selected());
     case Register::queue_desc:
       return queues_[access.index].descriptor.value;
     case Register::queue_state:
@@ -128,6 +170,7 @@ uint64_t Model::read(const RegisterAccess& access) const {
       return mmu_.root(Asid{access.index});
     case Register::reset:
     case Register::inval_command:
+    case Register::inject_command:
     case Register::queue_command:
       break;
   }
@@ -163,6 +206,43 @@ bool Model::write(const RegisterAccess& access, uint64_t value) {
       return true;
     case Register::inval_command:
       return invalidator_.command(value, host_.now());
+    case Register::inject_kind:
+      injector_.draft().kind = value32;
+      return true;
+    case Register::inject_when:
+      injector_.draft().when = value32;
+      return true;
+    case Register::inject_number:
+      injector_.draft().number = value;
+      return true;
+    case Register::inject_after:
+      injector_.draft().after = value;
+      return true;
+    case Register::inject_value:
+      injector_.draft().value = value;
+      return true;
+    case Register::inject_queue:
+      injector_.draft().queue = value32;
+      return true;
+    case Register::inject_engine:
+      injector_.draft().engine = value32;
+      return true;
+    case Register::inject_vector:
+      injector_.draft().vector = value32;
+      return true;
+    case Register::inject_event:
+      injector_.draft().event = value32;
+      return true;
+    case Register::inject_first:
+      injector_.draft().first = value;
+      return true;
+    case Register::inject_last:
+      injector_.draft().last = value;
+      return true;
+    case Register::inject_command:
+      return injector_.command(value32, host_.now());
+    case Register::inject_select:
+      return injector_.select(value32);
     case Register::queue_desc:
       return queues_.set_descriptor(access.index, value);
     case Register::queue_command:
@@ -182,6 +262,8 @@ bool Model::write(const RegisterAccess& access, uint64_t value) {
     case Register::event_stalls:
     case Register::inval_seq:
     case Register::inval_done:
+    case Register::inject_rules:
+    case Register::inject_strikes:
     case Register::queue_state:
     case Register::queue_code:
     case Register::queue_engine:
@@ -195,6 +277,7 @@ bool Model::write(const RegisterAccess& access, uint64_t value) {
 
 uint64_t Model::features() const {
   return (config_.faults ? FIGMENT_FEATURE_FAULTS : 0) |
+         (config_.inject ? FIGMENT_FEATURE_INJECT : 0) |
          to_field(config_.preempt, FIGMENT_FEATURE_PREEMPT);
 }
 
@@ -260,6 +343,7 @@ void Model::pump(Nanos now) {
 }
 
 Nanos Model::next_ns() const {
+  if (injector_.removed()) return kNever;
   if (resetting_) return scheduler_.next_drain_ns();
   return std::min({scheduler_.next_ns(), queues_.next_ns(), invalidator_.next_ns(),
                    events_.next_ns(), interrupts_.next_ns()});
@@ -268,7 +352,7 @@ Nanos Model::next_ns() const {
 figment_model_progress Model::run(uint64_t steps) {
   const Call call(memory_);
   uint64_t done = 0;
-  for (;; ++done) {
+  for (; !injector_.removed(); ++done) {
     const Nanos now = host_.now();
     pump(now);
     if (done == steps || resetting_ || !scheduler_.step(now)) break;
@@ -301,8 +385,21 @@ void Model::reset_parts() {
   events_.reset();
   interrupts_.reset();
   mmu_.reset();
+  injector_.reset();
   scratch_ = 0;
   error_ = 0;
+}
+
+// Injection
+
+std::expected<unsigned, std::string> Model::inject(const figment_injection& rule) {
+  return injector_.arm(rule, host_.now());
+}
+
+void Model::clear_injection() {
+  const bool was_removed = injector_.removed();
+  injector_.clear();
+  if (was_removed) reset();
 }
 
 }  // namespace figment

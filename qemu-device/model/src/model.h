@@ -6,11 +6,15 @@
 // Guest accesses take effect at once as far as latencies allow; the work of
 // engines happens only in run(). Every kept mapping of guest memory is given
 // back before a call returns.
+//
+// A device that a rule has removed goes on inside until the call ends, but
+// reaches nobody any more; after that it gets no time.
 #pragma once
 
 #include "engine.h"
 #include "event_ring.h"
 #include "host.h"
+#include "injector.h"
 #include "interrupts.h"
 #include "invalidator.h"
 #include "memory.h"
@@ -36,6 +40,11 @@ class Model final : EventRing::Owner, Queues::Owner, Invalidator::Owner, Engine:
   figment_model_progress run(uint64_t steps);
   // PCI reset: nothing is waited for.
   void reset();
+
+  // From the host.
+  std::expected<unsigned, std::string> inject(const figment_injection& rule);
+  void clear_injection();
+  const Injector& injector() const { return injector_; }
 
   // The whole state as a stream (snapshot.cpp). load() is for a model that nothing has been done
   // with yet; when it throws, the model is good for reset() only.
@@ -63,6 +72,8 @@ class Model final : EventRing::Owner, Queues::Owner, Invalidator::Owner, Engine:
   uint64_t read(const RegisterAccess& access) const;
   // False: a guest error.
   bool write(const RegisterAccess& access, uint64_t value);
+  // The device is gone, or goes at this access of the guest.
+  bool gone(const Opportunity& access);
   bool start_reset(uint64_t key);
   void guest_error(uint64_t offset, unsigned bytes, uint64_t value, bool write);
   uint64_t features() const;
@@ -81,6 +92,7 @@ class Model final : EventRing::Owner, Queues::Owner, Invalidator::Owner, Engine:
 
   const figment_model_config config_;
   const Host host_;
+  Injector injector_;
   Memory memory_;
   Mmu mmu_;
   Interrupts interrupts_;

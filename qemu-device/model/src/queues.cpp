@@ -26,11 +26,12 @@ constexpr size_t kSaveOffset = offsetof(figment_descriptor, save_area);
 }  // namespace
 
 Queues::Queues(const Host& host, Memory& memory, EventRing& events, RunQueue& run_queue,
-               const figment_model_config& config, Owner& owner)
+               Injector& injector, const figment_model_config& config, Owner& owner)
     : host_(host),
       memory_(memory),
       events_(events),
       run_queue_(run_queue),
+      injector_(injector),
       config_(config),
       owner_(owner),
       queues_(config.queues) {
@@ -84,7 +85,12 @@ void Queues::start(Queue& queue, Nanos now) {
   if (queue.announced != queue.read) announce(queue, now);
 }
 
+Injector::Behalf Queues::on_behalf(const Queue& queue) {
+  return Injector::Behalf(injector_, queue.id, static_cast<uint32_t>(queue.engine));
+}
+
 Result<void> Queues::load_descriptor(Queue& queue) {
+  const Injector::Behalf behalf = on_behalf(queue);
   const Fault bad{Code::descriptor, queue.descriptor.value};
   queue.read = queue.announced = queue.visible = 0;
   figment_descriptor from_guest;
@@ -126,7 +132,7 @@ bool Queues::preempt(Queue& queue, Nanos now) {
     return false;
   }
   queue.stop = Queue::Stop::preempt;
-  queue.preempt_due_ns = later(now, host_.draw(config_.preemption));
+  queue.preempt_due_ns = preempt_due_ns(queue, now);
   // What it announces is in the descriptor for RESUME.
   queue.doorbell_due_ns = kNever;
   // In the middle of a packet that cannot be saved it needs an answer to its fault first.
@@ -140,12 +146,20 @@ bool Queues::preempt(Queue& queue, Nanos now) {
   return true;
 }
 
+Nanos Queues::preempt_due_ns(const Queue& queue, Nanos now) {
+  const Nanos due = later(now, host_.draw(config_.preemption));
+  const Opportunity what{.queue = queue.id, .engine = static_cast<uint32_t>(queue.engine)};
+  if (injector_.strike(InjectKind::preempt_stuck, what)) return kNever;
+  return later(due, injector_.strike(InjectKind::preempt_slow, what).value_or(0));
+}
+
 bool Queues::awaits_preemption(const Queue& queue) const {
   return queue.stop == Queue::Stop::preempt && queue.engine < 0 &&
          queue.can_leave(config_.preempt) && !queue.preempted_pending;
 }
 
 void Queues::finish_preemption(Queue& queue, Nanos now) {
+  const Injector::Behalf behalf = on_behalf(queue);
   queue.stop = Queue::Stop::none;
   queue.preempt_due_ns = kNever;
   queue.held_by_fence = false;
@@ -180,6 +194,7 @@ void Queues::resume(Queue& queue, Nanos now) {
 
 // All that is announced is visible at once: the packet that goes on was.
 Result<void> Queues::load_save_area(Queue& queue) {
+  const Injector::Behalf behalf = on_behalf(queue);
   const Fault bad{Code::descriptor, queue.descriptor.value};
   SaveArea area;
   if (!memory_.read(Location(queue.descriptor + kSaveOffset),
@@ -401,6 +416,7 @@ void Queues::set_state(Queue& queue, QueueState state) {
 }
 
 void Queues::write_back(const Queue& queue) {
+  const Injector::Behalf behalf = on_behalf(queue);
   figment_descriptor d{};
   d.read = queue.read;
   d.write = queue.announced;
@@ -437,7 +453,7 @@ void Queues::reset() {
 }
 
 void Queues::describe(Archive& archive) {
-  auto& [host, memory, events, run_queue, config, owner, queues, next_due_ns] = *this;
+  auto& [host, memory, events, run_queue, injector, config, owner, queues, next_due_ns] = *this;
   // The engines that they are on: what the engines say.
   FIGMENT_FIELDS(archive, next_due_ns);
   archive.elements("queues", queues);

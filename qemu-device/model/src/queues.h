@@ -34,7 +34,7 @@ class Queues {
   };
 
   Queues(const Host& host, Memory& memory, EventRing& events, RunQueue& run_queue,
-         const figment_model_config& config, Owner& owner);
+         Injector& injector, const figment_model_config& config, Owner& owner);
   Queues(const Queues&) = delete;
   Queues& operator=(const Queues&) = delete;
 
@@ -87,7 +87,10 @@ class Queues {
   bool runnable(const Queue& queue) const;
   // On no engine, and PREEMPT can end as soon as it is due.
   bool awaits_preemption(const Queue& queue) const;
+  Nanos preempt_due_ns(const Queue& queue, Nanos now);
   Nanos due_ns(const Queue& queue) const;
+  // Accesses to the queue's descriptor, for as long as that lives.
+  Injector::Behalf on_behalf(const Queue& queue);
   void announce(Queue& queue, Nanos now);
   Nanos earliest_due_ns() const;
   void wake(Queue& queue);
@@ -99,6 +102,7 @@ class Queues {
   Memory& memory_;
   EventRing& events_;
   RunQueue& run_queue_;
+  Injector& injector_;
   const figment_model_config& config_;
   Owner& owner_;
   std::vector<Queue> queues_;

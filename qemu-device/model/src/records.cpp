@@ -35,6 +35,12 @@ void describe(Archive& archive, figment_event& event) {
   FIGMENT_FIELDS(archive, seq, type, queue, asid, detail, value, time_ns);
 }
 
+void describe(Archive& archive, figment_injection& rule) {
+  auto& [kind, when, number, after, value, queue, engine, vector, event, first, last] = rule;
+  FIGMENT_FIELDS(archive, kind, when, number, after, value, queue, engine, vector, event, first,
+                 last);
+}
+
 void describe(Archive& archive, Piece& piece) {
   auto& [at, bytes] = piece;
   FIGMENT_FIELDS(archive, at, bytes);

@@ -14,6 +14,7 @@ void describe(Archive& archive, Asid& asid);
 void describe(Archive& archive, Location& location);
 void describe(Archive& archive, Fault& fault);
 void describe(Archive& archive, figment_event& event);
+void describe(Archive& archive, figment_injection& rule);
 void describe(Archive& archive, Piece& piece);
 void describe(Archive& archive, Extent& extent);
 void describe(Archive& archive, Access& access);

@@ -41,6 +41,24 @@ constexpr Entry kGlobal[] = {
     {FIGMENT_REG_INVAL_DONE, 8, Direction::ro, Register::inval_done},
 };
 
+constexpr Entry kInject[] = {
+    {FIGMENT_REG_INJECT_KIND, 4, Direction::rw, Register::inject_kind},
+    {FIGMENT_REG_INJECT_WHEN, 4, Direction::rw, Register::inject_when},
+    {FIGMENT_REG_INJECT_NUMBER, 8, Direction::rw, Register::inject_number},
+    {FIGMENT_REG_INJECT_AFTER, 8, Direction::rw, Register::inject_after},
+    {FIGMENT_REG_INJECT_VALUE, 8, Direction::rw, Register::inject_value},
+    {FIGMENT_REG_INJECT_QUEUE, 4, Direction::rw, Register::inject_queue},
+    {FIGMENT_REG_INJECT_ENGINE, 4, Direction::rw, Register::inject_engine},
+    {FIGMENT_REG_INJECT_VECTOR, 4, Direction::rw, Register::inject_vector},
+    {FIGMENT_REG_INJECT_EVENT, 4, Direction::rw, Register::inject_event},
+    {FIGMENT_REG_INJECT_FIRST, 8, Direction::rw, Register::inject_first},
+    {FIGMENT_REG_INJECT_LAST, 8, Direction::rw, Register::inject_last},
+    {FIGMENT_REG_INJECT_COMMAND, 4, Direction::wo, Register::inject_command},
+    {FIGMENT_REG_INJECT_RULES, 4, Direction::ro, Register::inject_rules},
+    {FIGMENT_REG_INJECT_SELECT, 4, Direction::rw, Register::inject_select},
+    {FIGMENT_REG_INJECT_STRIKES, 8, Direction::ro, Register::inject_strikes},
+};
+
 // Offsets inside a queue's block.
 constexpr Entry kQueue[] = {
     {FIGMENT_QUEUE_DESC, 8, Direction::rw, Register::queue_desc},
@@ -55,6 +73,7 @@ constexpr Entry kQueue[] = {
 
 constexpr Entry kRoot[] = {{0, 8, Direction::rw, Register::asid_root}};
 
+constexpr uint64_t kInjectFirst = FIGMENT_REG_INJECT_KIND;
 constexpr uint64_t kQueueFirst = FIGMENT_REG_QUEUE(0);
 constexpr uint64_t kQueueBytes = FIGMENT_REG_QUEUE(1) - kQueueFirst;
 constexpr uint64_t kRootFirst = FIGMENT_REG_ASID_ROOT(0);
@@ -77,14 +96,18 @@ std::optional<RegisterAccess> find(std::span<const Entry> table, uint64_t offset
 }  // namespace
 
 std::optional<RegisterAccess> decode_register(uint64_t offset, unsigned bytes, bool write,
-                                              uint32_t queues, uint32_t asids) {
-  if (offset < kQueueFirst) return find(kGlobal, offset, bytes, write, 0);
-  if (offset < kQueueFirst + queues * kQueueBytes) {
+                                              const figment_model_config& config) {
+  if (offset < kInjectFirst) return find(kGlobal, offset, bytes, write, 0);
+  if (offset < kQueueFirst) {
+    if (!config.inject) return std::nullopt;
+    return find(kInject, offset, bytes, write, 0);
+  }
+  if (offset < kQueueFirst + config.queues * kQueueBytes) {
     const uint64_t in_blocks = offset - kQueueFirst;
     return find(kQueue, in_blocks % kQueueBytes, bytes, write,
                 static_cast<uint32_t>(in_blocks / kQueueBytes));
   }
-  if (offset >= kRootFirst && offset < kRootFirst + asids * kRootBytes) {
+  if (offset >= kRootFirst && offset < kRootFirst + config.asids * kRootBytes) {
     const uint64_t in_blocks = offset - kRootFirst;
     return find(kRoot, in_blocks % kRootBytes, bytes, write,
                 static_cast<uint32_t>(in_blocks / kRootBytes));

@@ -35,6 +35,21 @@ enum class Register : uint8_t {
   inval_command,
   inval_seq,
   inval_done,
+  inject_kind,
+  inject_when,
+  inject_number,
+  inject_after,
+  inject_value,
+  inject_queue,
+  inject_engine,
+  inject_vector,
+  inject_event,
+  inject_first,
+  inject_last,
+  inject_command,
+  inject_rules,
+  inject_select,
+  inject_strikes,
   queue_desc,
   queue_command,
   queue_state,
@@ -51,9 +66,9 @@ struct RegisterAccess {
   uint32_t index = 0;  // of the queue or the address space
 };
 
-// Nothing: no such register in a device with so many queues and address
-// spaces, or not of this width, or not in this direction.
+// Nothing: no such register in a device with these properties, or not of this
+// width, or not in this direction.
 std::optional<RegisterAccess> decode_register(uint64_t offset, unsigned bytes, bool write,
-                                              uint32_t queues, uint32_t asids);
+                                              const figment_model_config& config);
 
 }  // namespace figment

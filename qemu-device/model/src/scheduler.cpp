@@ -6,11 +6,12 @@
 namespace figment {
 
 Scheduler::Scheduler(const Host& host, Memory& memory, Mmu& mmu, Queues& queues,
-                     RunQueue& run_queue, const figment_model_config& config, Engine::Owner& owner)
+                     RunQueue& run_queue, Injector& injector, const figment_model_config& config,
+                     Engine::Owner& owner)
     : run_queue_(run_queue), queues_(queues) {
   for (unsigned id = 0; id < config.engines; ++id) {
-    engines_.push_back(
-        std::make_unique<Engine>(id, host, memory, mmu, queues, run_queue, config, owner));
+    engines_.push_back(std::make_unique<Engine>(id, host, memory, mmu, queues, run_queue, injector,
+                                                config, owner));
   }
 }
 

@@ -20,7 +20,7 @@ namespace figment {
 class Scheduler {
  public:
   Scheduler(const Host& host, Memory& memory, Mmu& mmu, Queues& queues, RunQueue& run_queue,
-            const figment_model_config& config, Engine::Owner& owner);
+            Injector& injector, const figment_model_config& config, Engine::Owner& owner);
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 

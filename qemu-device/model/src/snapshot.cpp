@@ -33,6 +33,7 @@ struct Shape {
   uint32_t va_bits = 0;
   uint32_t preempt = 0;
   bool faults = false;
+  bool inject = false;
   uint32_t tlb_entries = 0;
   uint32_t walk_cache_entries = 0;
   uint64_t vram_bytes = 0;
@@ -40,24 +41,25 @@ struct Shape {
   Shape(const figment_model_config& config, const Host& host) {
     // All members are named, so that a new one is decided on. What is not used here only sets the
     // pace, and may be another one from now on.
-    [[maybe_unused]] const auto& [engines_, queues_, asids_, va_bits_, preempt_, faults_,
+    [[maybe_unused]] const auto& [engines_, queues_, asids_, va_bits_, preempt_, faults_, inject_,
                                   tlb_entries_, walk_cache_entries_, prefetch_pages, retention_ns,
                                   step_bytes, step_bytes_min, bytes_per_us, timeslice_ns, poll_ns,
-                                  doorbell, invalidate, access, event, interrupt,
-                                  preemption] = config;
+                                  doorbell, invalidate, access, event, interrupt, preemption] =
+        config;
     engines = engines_;
     queues = queues_;
     asids = asids_;
     va_bits = va_bits_;
     preempt = preempt_;
     faults = faults_;
+    inject = inject_;
     tlb_entries = tlb_entries_;
     walk_cache_entries = walk_cache_entries_;
     vram_bytes = host.vram_bytes();
   }
 
   void describe(Archive& archive) {
-    FIGMENT_FIELDS(archive, engines, queues, asids, va_bits, preempt, faults, tlb_entries,
+    FIGMENT_FIELDS(archive, engines, queues, asids, va_bits, preempt, faults, inject, tlb_entries,
                    walk_cache_entries, vram_bytes);
   }
 };
@@ -72,6 +74,7 @@ void require_same(const Shape& theirs, const Shape& ours) {
   same("va_bits", theirs.va_bits, ours.va_bits);
   same("preempt", theirs.preempt, ours.preempt);
   same("faults", theirs.faults, ours.faults);
+  same("inject", theirs.inject, ours.inject);
   same("tlb_entries", theirs.tlb_entries, ours.tlb_entries);
   same("walk_cache_entries", theirs.walk_cache_entries, ours.walk_cache_entries);
   same("vram_bytes", theirs.vram_bytes, ours.vram_bytes);
@@ -92,12 +95,12 @@ std::string difference(const std::string& theirs, const std::string& ours) {
 }  // namespace
 
 void Model::describe(Archive& archive) {
-  auto& [config, host, memory, mmu, interrupts, events, run_queue, queues, invalidator, scheduler,
-         guest_errors, scratch, error, resetting] = *this;
+  auto& [config, host, injector, memory, mmu, interrupts, events, run_queue, queues, invalidator,
+         scheduler, guest_errors, scratch, error, resetting] = *this;
   // `memory` keeps nothing between two calls; time, VRAM and randomness are the host's. Engines
   // refer to queues, so they come after them.
-  FIGMENT_FIELDS(archive, guest_errors, scratch, error, resetting, mmu, interrupts, events, queues,
-                 run_queue, scheduler, invalidator);
+  FIGMENT_FIELDS(archive, guest_errors, scratch, error, resetting, injector, mmu, interrupts,
+                 events, queues, run_queue, scheduler, invalidator);
 }
 
 void Model::frame(Archive& archive) {

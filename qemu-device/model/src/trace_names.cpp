@@ -33,6 +33,7 @@ constexpr TracePoint kPoints[] = {
     {"fault", "asid=%llu va=%#llx access=%llu code=%llu"},
     {"queue_error", "queue=%llu code=%llu address=%#llx"},
     {"event_stall", "queue=%llu type=%llu"},
+    {"injected", "kind=%llu rule=%llu queue=%lld value=%#llx"},
     {"guest_error", "offset=%#llx width=%llu value=%#llx is_write=%llu"},
 };
 static_assert(std::size(kPoints) == FIGMENT_TRACE_COUNT);

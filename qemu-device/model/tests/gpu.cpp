@@ -113,6 +113,12 @@ void Gpu::write(uint64_t offset, uint64_t value, unsigned bytes) {
   check_host();
 }
 
+uint64_t Gpu::doorbell_read(uint64_t offset, unsigned bytes) {
+  const uint64_t value = api_->doorbell_read(model_.get(), offset, bytes);
+  check_host();
+  return value;
+}
+
 void Gpu::doorbell(uint32_t queue, uint64_t value) {
   doorbell(uint64_t{queue} * FIGMENT_DOORBELL_BYTES, value, 8);
 }
@@ -156,6 +162,42 @@ void Gpu::run_all(uint64_t for_ns, uint64_t most_steps) {
 void Gpu::pci_reset() {
   api_->reset(model_.get());
   check_host();
+}
+
+std::string Gpu::inject_refusal(const std::string& text) {
+  figment_injection rule;
+  char error[300] = "";
+  const bool armed = api_->inject_parse(text.c_str(), &rule, error, sizeof(error)) &&
+                     api_->inject(model_.get(), &rule, error, sizeof(error)) >= 0;
+  check_host();
+  EXPECT_EQ(armed, error[0] == '\0') << error;
+  return error;
+}
+
+unsigned Gpu::inject(const std::string& text) {
+  const std::string refusal = inject_refusal(text);
+  if (!refusal.empty()) throw std::runtime_error(refusal);
+  const std::string report = inject_report();
+  return static_cast<unsigned>(std::ranges::count(report, '\n')) - 1;
+}
+
+void Gpu::inject_clear() {
+  api_->inject_clear(model_.get());
+  check_host();
+}
+
+uint64_t Gpu::strikes(unsigned rule) {
+  return api_->inject_count(model_.get(), rule);
+}
+
+std::string Gpu::inject_report() {
+  std::string report(api_->inject_report(model_.get(), nullptr, 0), '\0');
+  EXPECT_EQ(api_->inject_report(model_.get(), report.data(), report.size() + 1), report.size());
+  return report;
+}
+
+bool Gpu::removed() {
+  return api_->removed(model_.get());
 }
 
 uint64_t Gpu::allocate(uint64_t bytes, uint64_t alignment) {

@@ -63,6 +63,7 @@ class Gpu {
   void write32(uint64_t offset, uint32_t value) { write(offset, value, 4); }
   uint64_t read(uint64_t offset, unsigned bytes);
   void write(uint64_t offset, uint64_t value, unsigned bytes);
+  uint64_t doorbell_read(uint64_t offset, unsigned bytes);
   void doorbell(uint32_t queue, uint64_t value);
   void doorbell(uint64_t offset, uint64_t value, unsigned bytes);
 
@@ -86,6 +87,15 @@ class Gpu {
   std::string load(std::span<const std::byte> stream);
   // A new model takes the place and the state of the one that is there.
   void replace_model();
+
+  // Injection, from the host. The number of the rule; one that is refused fails the test.
+  unsigned inject(const std::string& rule);
+  // Why that rule is refused; "" when it is armed.
+  std::string inject_refusal(const std::string& rule);
+  void inject_clear();
+  uint64_t strikes(unsigned rule);
+  std::string inject_report();
+  bool removed();
 
   // Guest memory.
   uint64_t allocate(uint64_t bytes, uint64_t alignment = kPage);
@@ -115,6 +125,7 @@ class Gpu {
   void command(uint32_t q, uint32_t command) {
     write32(FIGMENT_REG_QUEUE(q) + FIGMENT_QUEUE_COMMAND, command);
   }
+  uint32_t queue_engine(uint32_t q) { return read32(FIGMENT_REG_QUEUE(q) + FIGMENT_QUEUE_ENGINE); }
   uint64_t guest_errors() { return read64(FIGMENT_REG_GUEST_ERRORS); }
 
   FakeHost host;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A guest that does anything: random register writes, doorbells, descriptors,
-// packets and page tables, over and over, from a seed. And what must hold after
+// packets, page tables and rules of injection, over and over, from a seed. And what must hold after
 // it: a reset makes a device that works.
 #pragma once
 
@@ -38,6 +38,7 @@ class Hostile {
     options.config.step_bytes = 64 + static_cast<uint32_t>(below(70'000));
     options.config.preempt = static_cast<uint32_t>(below(3));
     options.config.faults = !one_in(3);
+    options.config.inject = one_in(6);
     options.config.prefetch_pages = one_in(3) ? static_cast<uint32_t>(below(5)) : 0;
     for (figment_latency* latency :
          {&options.config.doorbell, &options.config.invalidate, &options.config.access,
@@ -61,7 +62,7 @@ class Hostile {
   }
 
   void round(Gpu& gpu) {
-    switch (below(10)) {
+    switch (below(11)) {
       case 0:
         gpu.write(offset(), value(), 1u << below(4));
         break;
@@ -96,6 +97,9 @@ class Hostile {
       case 9:
         (void)gpu.events();
         break;
+      case 10:
+        if (gpu.config.inject) injection(gpu);
+        break;
     }
     const figment_model_progress progress = gpu.run_steps(below(200));
     EXPECT_LE(progress.steps, 200u);
@@ -126,7 +130,7 @@ class Hostile {
   uint64_t offset() {
     switch (below(4)) {
       case 0:
-        return below(0x400) & ~3ull;
+        return below(0x480) & ~3ull;
       case 1:
         return FIGMENT_REG_QUEUE(below(8)) + below(0x40);
       case 2:
@@ -220,6 +224,29 @@ class Hostile {
     if (gpu.host.memory(at, sizeof(d))) gpu.host.store(at, d);
     gpu.write64(FIGMENT_REG_QUEUE(q) + FIGMENT_QUEUE_DESC, at);
     gpu.command(q, FIGMENT_QUEUE_START);
+  }
+
+  // A rule that is mostly right, or the end of all of them.
+  void injection(Gpu& gpu) {
+    const auto small = [&](uint64_t n) { return static_cast<uint32_t>(below(n)); };
+    const uint32_t kind = small(one_in(20) ? 16 : FIGMENT_INJECT_REMOVED);
+    gpu.write32(FIGMENT_REG_INJECT_KIND, kind);
+    gpu.write32(FIGMENT_REG_INJECT_WHEN, small(3));
+    gpu.write64(FIGMENT_REG_INJECT_NUMBER, one_in(20) ? value() : below(50) * small(2000));
+    gpu.write64(FIGMENT_REG_INJECT_AFTER, one_in(20) ? value() : below(50));
+    gpu.write64(FIGMENT_REG_INJECT_VALUE, one_in(20) ? value() : below(2) * (1 + below(20'000)));
+    gpu.write32(FIGMENT_REG_INJECT_QUEUE, one_in(3) ? small(9) : FIGMENT_INJECT_ANY);
+    for (const uint32_t aim :
+         {FIGMENT_REG_INJECT_ENGINE, FIGMENT_REG_INJECT_VECTOR, FIGMENT_REG_INJECT_EVENT}) {
+      gpu.write32(aim, one_in(20) ? small(9) : FIGMENT_INJECT_ANY);
+    }
+    gpu.write64(FIGMENT_REG_INJECT_FIRST, one_in(10) ? value() : 0);
+    gpu.write64(FIGMENT_REG_INJECT_LAST, one_in(10) ? value() : ~0ull);
+    gpu.write32(FIGMENT_REG_INJECT_COMMAND, one_in(5) ? small(4) : FIGMENT_INJECT_ARM);
+    gpu.write32(FIGMENT_REG_INJECT_SELECT, small(20));
+    (void)gpu.read64(FIGMENT_REG_INJECT_STRIKES);
+    // What is gone would stay away.
+    if (gpu.removed() && one_in(3)) gpu.inject_clear();
   }
 
   static constexpr uint64_t kWorkPages = 256;

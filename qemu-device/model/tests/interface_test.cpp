@@ -31,6 +31,7 @@ TEST(Interface, has_the_defaults_of_the_contract) {
   EXPECT_EQ(config.va_bits, 48u);
   EXPECT_EQ(config.preempt, 0u + FIGMENT_PREEMPT_NONE);
   EXPECT_FALSE(config.faults);
+  EXPECT_FALSE(config.inject);
   EXPECT_EQ(config.tlb_entries, 4096u);
   EXPECT_EQ(config.walk_cache_entries, 1024u);
   EXPECT_EQ(config.retention_ns, FIGMENT_MODEL_NEVER);

@@ -79,6 +79,7 @@ std::string KnownJobs::trouble() {
 }
 
 std::string known_job_trouble(Gpu& gpu, uint64_t base) {
+  gpu.inject_clear();
   gpu.bring_up();
   for (uint32_t queue = 0; queue < gpu.config.queues; ++queue) {
     KnownJobs jobs(gpu, base, gpu.config.asids - 1, queue);

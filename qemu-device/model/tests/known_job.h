@@ -39,8 +39,9 @@ class KnownJobs {
   uint64_t number_ = 0;
 };
 
-// For a GPU that was just reset: brings it up, does a known job on every queue, one after the
-// other, with memory in [base, base + KnownJobs::kBytes). "", or what went wrong.
+// For a GPU that was just reset: disarms injection, which outlives resets, brings it up, and does a
+// known job on every queue, one after the other, with memory in [base, base + KnownJobs::kBytes).
+// "", or what went wrong.
 std::string known_job_trouble(Gpu& gpu, uint64_t base);
 
 }  // namespace figment::test

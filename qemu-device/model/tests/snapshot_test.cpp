@@ -81,6 +81,7 @@ GpuOptions script_options() {
   options.config.preemption = {.min_ns = 0, .max_ns = 1000};
   options.config.preempt = FIGMENT_PREEMPT_INSTRUCTION;
   options.config.faults = true;
+  options.config.inject = true;
   options.config.prefetch_pages = 1;
   return options;
 }
@@ -150,7 +151,8 @@ class Script {
                      atomic(FIGMENT_ATOMIC_CAS | FIGMENT_ATOMIC_64 | FIGMENT_ATOMIC_RETURN, d + 0x6020, round, round - 1, d + 0x6028) +
                      release(3 | 4, d + 0x6030, round));
     rings_[3].submit(nop(9) + fill(d + 0xa000, 4096, round, 0) + fence(1) + fence(2) + fence(3));
-    rings_[4].submit(spin(6000) + copy(kVram + 0x2000, d + 0xa000, 3000) + fence(round));
+    rings_[4].submit(spin(6000) + copy(kVram + 0x2000, d + 0xa000, 3000) +
+                     copy(d + 0xb000, kVram + 0x2000, 64) + fence(round));
     Words many = fill(d + 0x10, 5000, round, 7);
     for (uint64_t i = 0; i < 90; ++i) many = many + fence(i);
     rings_[5].submit(many);
@@ -222,6 +224,30 @@ class Script {
         rings_[6].start();
         break;
     }
+    // Each kind of injection but removal, after which nothing would come.
+    switch (step) {
+      case 5:
+        gpu.inject("interrupt-late,every=3,value=900");
+        gpu.inject("interrupt-duplicated,chance=300000,value=700");
+        gpu.inject("interrupt-spurious,every=2,value=9000");
+        gpu.inject("interrupt-lost,every=4");
+        gpu.inject("preempt-slow,every=2,value=1500");
+        gpu.inject("event-full,every=9,value=3000");
+        gpu.inject("completion-corrupt,every=5,value=0x100");
+        gpu.write32(FIGMENT_REG_INJECT_KIND, FIGMENT_INJECT_HANG);
+        gpu.write32(FIGMENT_REG_INJECT_QUEUE, 4);
+        gpu.write64(FIGMENT_REG_INJECT_AFTER, 3);
+        break;
+      case 70:
+        gpu.write32(FIGMENT_REG_INJECT_COMMAND, FIGMENT_INJECT_ARM);
+        gpu.inject("bus-error,queue=3,after=20");
+        gpu.inject("vram-error,after=2");
+        break;
+      case 700:
+        gpu.inject_clear();
+        gpu.inject("preempt-stuck,queue=4");
+        break;
+    }
     if (step == 60) gpu.write32(FIGMENT_REG_EVENT_SIZE_LG2, 0);  // events wait
     if (step == 1440) gpu.write32(FIGMENT_REG_RESET, FIGMENT_RESET_KEY);
     if (step == 1480) {
@@ -259,6 +285,15 @@ TEST(Snapshot, the_script_reaches_everything) {
     if (point.event == FIGMENT_TRACE_RETIRE) ++retired[point.arguments[1] & 15];
   }
   for (unsigned opcode = 0; opcode < 10; ++opcode) EXPECT_GT(retired[opcode], 2u) << opcode;
+  for (uint64_t kind = FIGMENT_INJECT_INTERRUPT_LOST; kind < FIGMENT_INJECT_REMOVED; ++kind) {
+    EXPECT_GT(std::ranges::count_if(undisturbed().traces,
+                                    [&](const TracePoint& point) {
+                                      return point.event == FIGMENT_TRACE_INJECTED &&
+                                             point.arguments[0] == kind;
+                                    }),
+              0)
+        << "injection " << kind;
+  }
   for (unsigned event = 0; event < FIGMENT_TRACE_COUNT; ++event) {
     EXPECT_GT(counts[event], 0u) << figment_model_api(FIGMENT_MODEL_ABI)->trace_name(event);
   }
@@ -365,6 +400,8 @@ TEST(Snapshot, another_shape_is_refused_by_name) {
             "engines is 3 in the stream, but 2 here");
   EXPECT_EQ(refusal([](O& o) { o.config.queues = 9; }), "queues is 8 in the stream, but 9 here");
   EXPECT_EQ(refusal([](O& o) { o.config.asids = 5; }), "asids is 4 in the stream, but 5 here");
+  EXPECT_EQ(refusal([](O& o) { o.config.inject = false; }),
+            "inject is 1 in the stream, but 0 here");
   EXPECT_EQ(refusal([](O& o) { o.config.tlb_entries = 64; }),
             "tlb_entries is 16 in the stream, but 64 here");
   EXPECT_EQ(refusal([](O& o) { o.config.walk_cache_entries = 0; }),
@@ -383,6 +420,53 @@ TEST(Snapshot, every_truncated_stream_is_refused_and_leaves_a_device_that_works)
   auto longer = stream;
   longer.push_back(std::byte{0});
   EXPECT_EQ(gpu.load(longer), "1 bytes are left after the end of the stream");
+}
+
+TEST(Snapshot, rules_go_on_counting_in_the_restored_model) {
+  Gpu gpu;
+  Ring ring(gpu, 0);
+  gpu.inject("completion-corrupt,every=3,value=1");
+  std::string pattern;
+  for (int i = 0; i < 9; ++i) {
+    gpu.replace_model();
+    ring.submit(fence(0));
+    gpu.run_all();
+    pattern += gpu.events().at(0).value == 0 ? '.' : 'X';
+  }
+  EXPECT_EQ(pattern, "..X..X..X");
+  EXPECT_EQ(gpu.inject_report(), "0: completion-corrupt,every=3,value=0x1: struck 3 of 9\n");
+}
+
+TEST(Snapshot, a_rule_that_cannot_be_is_refused) {
+  constexpr uint64_t kAfter = 0x1122334455667788;
+  Gpu gpu;
+  gpu.inject("hang,every=3,after=" + std::to_string(kAfter));
+  const auto stream = gpu.save();
+  const auto bytes = std::as_bytes(std::span(&kAfter, 1));
+  const auto after = std::ranges::search(stream, bytes).begin() - stream.begin();
+  // Places as figment_injection and what is counted for it are in the stream.
+  const auto refusal = [&](int place, uint64_t value, size_t width) {
+    auto other = stream;
+    std::memcpy(&other[static_cast<size_t>(after + place)], &value, width);
+    return gpu.load(other);
+  };
+  EXPECT_EQ(refusal(-16, 0, 4), "rule 0: kind 0 is not from 1 to 12");
+  EXPECT_EQ(refusal(-16, 1u << 31, 4), "rule 0: kind 2147483648 is not from 1 to 12");
+  EXPECT_EQ(refusal(-12, 3, 4), "rule 0: it strikes in way 3, which there is not");
+  EXPECT_EQ(refusal(-8, 0, 8), "rule 0: every is 0, but must be from 1 on");
+  EXPECT_EQ(refusal(8, 1, 8), "rule 0: hang takes no value");
+  EXPECT_EQ(refusal(16, 64, 4), "rule 0: queue is 64, but must be from 0 to 63");
+  EXPECT_EQ(refusal(40, 0, 8), "");  // one address: it may be
+  EXPECT_EQ(refusal(32, 1, 8), "");
+  EXPECT_EQ(refusal(64, 5, 8), "rule 0 makes opportunities that its kind does not make");
+  EXPECT_EQ(refusal(0, 1, 8), "");
+  gpu.inject_clear();
+  gpu.inject("hang,after=" + std::to_string(kAfter));
+  EXPECT_EQ(gpu.load(stream), "");
+  EXPECT_EQ(gpu.inject_report(), "0: hang,every=3,after=1234605616436508552: struck 0 of 0\n");
+  std::vector<std::byte> many = stream;
+  many[static_cast<size_t>(after - 20)] = std::byte{17};
+  EXPECT_TRUE(gpu.load(many).contains("more elements than there can be")) << gpu.load(many);
 }
 
 TEST(Snapshot, another_version_or_layout_is_refused) {

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FIGMENT_MODEL_ABI 3u
+#define FIGMENT_MODEL_ABI 4u
 
 /* "Never": run() has nothing to do until the guest does something. */
 #define FIGMENT_MODEL_NEVER UINT64_MAX
@@ -64,7 +64,10 @@ struct figment_model_host {
 	/* Device time in nanoseconds: never goes back. */
 	uint64_t (*now)(void *opaque);
 
-	/* 64 random bits, seeded by the host: drawn for latencies and step sizes only. */
+	/*
+	 * 64 random bits, seeded by the host: drawn for latencies, step sizes and
+	 * rules with a chance only.
+	 */
 	uint64_t (*random)(void *opaque);
 
 	/*
@@ -94,6 +97,7 @@ enum figment_trace {
 	FIGMENT_TRACE_FAULT, /* asid, va, access, code */
 	FIGMENT_TRACE_QUEUE_ERROR, /* queue, code, address */
 	FIGMENT_TRACE_EVENT_STALL, /* queue, type */
+	FIGMENT_TRACE_INJECTED, /* kind, rule, queue or -1, value */
 	FIGMENT_TRACE_GUEST_ERROR, /* offset, width, value, is_write */
 	FIGMENT_TRACE_COUNT
 };
@@ -126,6 +130,7 @@ struct figment_model_config {
 	uint32_t va_bits; /* 48 */
 	uint32_t preempt; /* FIGMENT_PREEMPT_*, default none */
 	bool faults; /* default off */
+	bool inject; /* the guest may arm rules, too; default off */
 
 	uint32_t tlb_entries; /* per device, 16..65536 */
 	uint32_t walk_cache_entries; /* 0..65536; 0: none */
@@ -156,6 +161,25 @@ struct figment_model_config {
 	struct figment_latency event; /* event to ring entry */
 	struct figment_latency interrupt; /* cause to interrupt() */
 	struct figment_latency preemption; /* PREEMPT to the first try to leave the engine */
+};
+
+/*
+ * A rule by which the device misbehaves (docs/hardware.md, "Injection"). It
+ * waits for opportunities that its kind has and that it aims at.
+ */
+struct figment_injection {
+	uint32_t kind; /* FIGMENT_INJECT_INTERRUPT_LOST and what follows it */
+	uint32_t when; /* FIGMENT_INJECT_ONCE, EVERY, CHANCE */
+	uint64_t number; /* EVERY: each number-th; CHANCE: in a million; ONCE: 0 */
+	uint64_t after; /* opportunities that pass before */
+	uint64_t value; /* per kind: ns, or a mask; 0 for those without */
+	/* The aim: FIGMENT_INJECT_ANY, or just this one. */
+	uint32_t queue;
+	uint32_t engine;
+	uint32_t vector;
+	uint32_t event; /* FIGMENT_EVENT_* */
+	uint64_t first; /* addresses, per kind; 0 and UINT64_MAX: any */
+	uint64_t last; /* inclusive */
 };
 
 /* What run() says. */
@@ -209,7 +233,7 @@ struct figment_model_api {
 	/*
 	 * Take the state from a stream of save(), of this model or of another
 	 * one with the same engines, queues, asids, va_bits, preempt, faults,
-	 * tlb_entries, walk_cache_entries and VRAM size. What is left of the
+	 * inject, tlb_entries, walk_cache_entries and VRAM size. What is left of the
 	 * config may differ, and is used for all that comes.
 	 *
 	 * The stream may come from anybody. False when it cannot be the state of
@@ -218,6 +242,31 @@ struct figment_model_api {
 	 */
 	bool (*load)(struct figment_model *model, const void *from, size_t bytes,
 		     char *error, size_t error_bytes);
+
+	/*
+	 * A rule as text, KIND[,NAME[=VALUE]]... False when it is none; then
+	 * `error` says why, as below. Whether a device can have the rule is for
+	 * inject() to say.
+	 */
+	bool (*inject_parse)(const char *text, struct figment_injection *rule,
+			     char *error, size_t error_bytes);
+	/*
+	 * Arm a rule, whatever `config.inject` is. Its number, from 0; or -1,
+	 * and `error` says why. Rules outlive resets. Call run() afterwards.
+	 */
+	int (*inject)(struct figment_model *model, const struct figment_injection *rule,
+		      char *error, size_t error_bytes);
+	/* Disarm all rules. A device that was removed is back, as after reset(). */
+	void (*inject_clear)(struct figment_model *model);
+	/* How often the rule of that number has struck; 0: there is none. */
+	uint64_t (*inject_count)(struct figment_model *model, unsigned int rule);
+	/*
+	 * All rules as text, a line for each with how often it has struck. Like
+	 * snprintf(): writes as much as fits, returns the length of all of it.
+	 */
+	size_t (*inject_report)(struct figment_model *model, char *to, size_t bytes);
+	/* A rule has removed the device: all that the guest sees of it is ones. */
+	bool (*removed)(struct figment_model *model);
 
 	/* Name and printf-like argument names of a trace point, for logs. */
 	const char *(*trace_name)(unsigned int event);
