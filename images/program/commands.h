@@ -34,6 +34,7 @@ struct GuestNeeds {
   Argv command;                  // in the guest
   std::vector<Share> shares;     // beside the user's
   bool null_nvme = false;
+  std::vector<fs::path> disks = {};  // images behind those of the guest: /dev/vdd is the first
   fs::path directory;            // of the command; empty: as `run` does
   bool test_hmm = true;          // where the command can use it: a second device on the same memory
   fs::path driver = {};          // figment.ko instead of the checkout's own; the guest sees its path

@@ -57,6 +57,11 @@ std::optional<IgtState> printed_state(std::string_view text) {
   return std::nullopt;
 }
 
+template <typename Number>
+void number(std::string_view digits, Number& value) {
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+}
+
 class Parser {
  public:
   void line(std::string_view text) {
@@ -75,6 +80,11 @@ class Parser {
       // The word on the test itself: only news if it has no subtests.
       if (test.subtests.empty()) add(test, "", *state);
     } else if (remove_prefix(rest, "Test requirement: ")) {
+      // Some tests tell it before the word on what is skipped, and some behind it.
+      if (!running_ && !test.subtests.empty() && test.subtests.back().state == IgtState::skip &&
+          test.subtests.back().reason.empty()) {
+        test.subtests.back().reason = rest;
+      }
       reason_ = rest;
     } else if (const auto at = rest.find("Failed assertion: "); at != rest.npos) {
       reason_ = rest.substr(at + std::string_view("Failed assertion: ").size());
@@ -92,12 +102,15 @@ class Parser {
     std::string_view rest = blank == text.npos ? std::string_view{} : text.substr(blank + 1);
     if (rest == "begin") {
       if (open_) end("137");
-      tests_.push_back({.name = std::string(text.substr(0, blank)), .subtests = {}});
+      tests_.push_back(
+          {.name = std::string(text.substr(0, blank)), .milliseconds = 0, .subtests = {}});
       open_ = true;
       running_.reset();
       reason_.clear();
     } else if (remove_prefix(rest, "end ") && open_) {
-      end(rest);
+      const auto time = rest.find(' ');
+      if (time != rest.npos) number(rest.substr(time + 1), tests_.back().milliseconds);
+      end(rest.substr(0, time));
     }
   }
 
@@ -111,7 +124,7 @@ class Parser {
   void end(std::string_view digits) {
     open_ = false;
     int status = 137;
-    std::from_chars(digits.data(), digits.data() + digits.size(), status);
+    number(digits, status);
     IgtTest& test = tests_.back();
     // 98: a subtest failed, 77: nothing could run; what is above 128 is a signal. 124 is the limit.
     const bool is_crash = status >= 128;
@@ -164,8 +177,8 @@ std::string_view name_of(IgtState state) {
 }
 
 std::string igt_begin(std::string_view test) { return std::format("{}{} begin", kMark, test); }
-std::string igt_end(std::string_view test, std::string_view status) {
-  return std::format("{}{} end {}", kMark, test, status);
+std::string igt_end(std::string_view test, std::string_view status, std::string_view milliseconds) {
+  return std::format("{}{} end {} {}", kMark, test, status, milliseconds);
 }
 
 std::vector<IgtTest> parse_igt_log(std::string_view log) {

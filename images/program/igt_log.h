@@ -25,12 +25,14 @@ struct IgtSubtest {
 
 struct IgtTest {
   std::string name;
+  unsigned milliseconds = 0;
   std::vector<IgtSubtest> subtests;
 };
 
-// Lines that whoever runs tests writes around the output of each.
+// Lines that whoever runs tests writes around the output of each, the second one with its exit
+// status and how long it took.
 std::string igt_begin(std::string_view test);
-std::string igt_end(std::string_view test, std::string_view status);
+std::string igt_end(std::string_view test, std::string_view status, std::string_view milliseconds);
 
 // The tests in such a log. One that was ended by a signal or by the time limit has its last subtest
 // as crashed or timed out; so has the last one of a log that ends before it does.

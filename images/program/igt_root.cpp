@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The root of IGT, the test suite of Linux' DRM drivers: a Debian tree of its own, because it needs
-// newer libraries than the guest has. A folder that guests may read, with the tests of tests/igt/list.
+// newer libraries than the guest has. An erofs image, with the tests of tests/igt/list.
 #include <iostream>
 #include <set>
 #include <sstream>
@@ -47,7 +47,7 @@ Inputs Workshop::igt_root_inputs() const {
   Inputs inputs;
   inputs.add("build root", places_.build_root_id);
   inputs.add_path("tests/igt/list", places_.checkout / "tests/igt/list");
-  inputs.add("recipe", quoted(tree_command("")));
+  inputs.add("recipe", quoted(tree_command("")) + "; mkfs.erofs");
   return inputs;
 }
 
@@ -72,9 +72,11 @@ fs::path Workshop::igt_root() {
             throw Failure("tests/igt/list: IGT has no test " + test);
           }
         }
+        task.run({"mkfs.erofs", "--quiet", into / "root.erofs", into / "tree"});
+        fs::remove_all(into / "tree");
       },
       [] { std::cerr << "figment: igt-root: waiting for another run that makes it\n"; });
-  return entry / "tree";
+  return entry / "root.erofs";
 }
 
 }  // namespace figment::host

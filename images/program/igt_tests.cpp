@@ -14,16 +14,17 @@ namespace {
 
 constexpr const char* kPrefix = "igt.Test.";
 constexpr const char* kLog = "igt.Kernel.log_holds_no_report";
-constexpr const char* kMount = "/igt";
+constexpr const char* kMount = "/mnt";
 constexpr unsigned kLimitSeconds = 120;  // of one test
 
 // What IGT sees is a machine of its own, with the guest's devices and modules.
 std::string mounts() {
-  std::string script = std::format("mount --bind /usr/lib/modules {}/usr/lib/modules || exit 9\n", kMount);
+  std::string script = std::format("mount -t erofs -o ro /dev/vdd {}\n", kMount) +
+                       std::format("mount --bind /usr/lib/modules {}/usr/lib/modules\n", kMount);
   for (const char* folder : {"dev", "proc", "sys"}) {
-    script += std::format("mount --rbind /{0} {1}/{0} || exit 9\n", folder, kMount);
+    script += std::format("mount --rbind /{0} {1}/{0}\n", folder, kMount);
   }
-  return script + std::format("mount -t tmpfs none {}/tmp || exit 9\n", kMount);
+  return script + std::format("mount -t tmpfs none {}/tmp\n", kMount);
 }
 
 class IgtTests : public TestSource {
@@ -49,14 +50,15 @@ class IgtTests : public TestSource {
     for (const std::string& test : workshop_.igt_list()) {
       if (std::ranges::find(selected, kPrefix + test) != selected.end()) tests.push_back(test);
     }
-    std::string script = mounts();
+    std::string script = mounts() + "set +e\n";
     for (const std::string& test : tests) script += step(test);
     std::string output;
     const Verdict verdict = run_test_guest(
         workshop_, vm_,
-        {.command = {"sh", "-c", script + "exit 0\n"},
-         .shares = {{.folder = workshop_.igt_root(), .mount = kMount, .writable = false}},
+        {.command = {"sh", "-c", "set -e\n" + script + "exit 0\n"},
+         .shares = {},
          .null_nvme = false,
+         .disks = {workshop_.igt_root()},
          .directory = "/root",
          .test_hmm = false},
         "", [&output](std::string_view bytes) { output += bytes; });
@@ -86,8 +88,8 @@ class IgtTests : public TestSource {
     Argv command = {"chroot", kMount, "timeout", "--kill-after=10", std::to_string(kLimitSeconds),
                     "/usr/libexec/igt-gpu-tools/" + test};
     if (!selection.empty()) command.insert(command.end(), {"--run-subtest", selection});
-    return std::format("echo '{}'\n{} 2>&1\necho \"{}\"\n", igt_begin(test), quoted(command),
-                       igt_end(test, "$?"));
+    return std::format("echo '{}'\nbegin=$(date +%s%3N)\n{} 2>&1\necho \"{}\"\n", igt_begin(test),
+                       quoted(command), igt_end(test, "$?", "$(($(date +%s%3N) - begin))"));
   }
 
   TestResult judged(const std::string& test, const std::vector<IgtTest>& results,
@@ -100,6 +102,7 @@ class IgtTests : public TestSource {
                        begin);
     }
     TestResult result = result_of(name, igt_complaints(*found, expected_), begin);
+    result.milliseconds = found->milliseconds;
     const bool skipped = std::ranges::all_of(
         found->subtests, [](const IgtSubtest& each) { return each.state == IgtState::skip; });
     if (result.outcome == Outcome::passed && skipped) {

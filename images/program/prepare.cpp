@@ -151,6 +151,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
     tools.driver_modules.back() = needs.driver;
   }
   guest.disks = {root, kernel.modules_image, tools.image};
+  std::ranges::copy(needs.disks, std::back_inserter(guest.disks));
   prepared.driver = workshop.driver_file(kernel);
   guest.append = vm.append;
   guest.cpus = vm.cpus;

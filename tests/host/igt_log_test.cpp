@@ -26,16 +26,16 @@ Starting subtest: many-magics
 (core_auth:91) CRITICAL: Failed assertion: magic != 0
 Stack trace:
 Subtest many-magics: FAIL (0.132s)
-figment-igt: core_auth end 98
+figment-igt: core_auth end 98 1234
 figment-igt: sw_sync begin
 Test requirement not met in function igt_require_sw_sync, file ../lib/sw_sync.c:265:
 Test requirement: kernel_has_sw_sync()
 Subtest alloc_fence: SKIP (0.000s)
 Subtest alloc_merge_fence: SKIP (0.000s)
-figment-igt: sw_sync end 77
+figment-igt: sw_sync end 77 12
 figment-igt: core_setmaster_vs_auth begin
 SUCCESS (0.014s)
-figment-igt: core_setmaster_vs_auth end 0
+figment-igt: core_setmaster_vs_auth end 0 3
 )";
 
 std::vector<std::string> names_of(const IgtTest& test) {
@@ -48,6 +48,7 @@ TEST(IgtLog, has_tests_with_their_subtests_and_what_they_say_of_them) {
   const auto tests = parse_igt_log(kLog);
   ASSERT_THAT(tests, SizeIs(3));
   EXPECT_EQ(tests[0].name, "core_auth");
+  EXPECT_EQ(tests[0].milliseconds, 1234u);
   EXPECT_THAT(names_of(tests[0]), ElementsAre("basic-auth", "many-magics"));
   EXPECT_EQ(tests[0].subtests[0].state, IgtState::pass);
   EXPECT_EQ(tests[0].subtests[1].state, IgtState::fail);
@@ -67,19 +68,27 @@ TEST(IgtLog, the_subtest_in_which_a_test_ended_has_crashed_or_timed_out) {
     EXPECT_THAT(tests, SizeIs(1));
     return tests.at(0).subtests.back();
   };
-  EXPECT_EQ(last(igt_end("t", "139")).state, IgtState::crash);
-  EXPECT_EQ(last(igt_end("t", "124")).state, IgtState::timeout);
+  EXPECT_EQ(last(igt_end("t", "139", "7")).state, IgtState::crash);
+  EXPECT_EQ(last(igt_end("t", "124", "7")).state, IgtState::timeout);
   EXPECT_EQ(last("").state, IgtState::crash) << "the guest has died";
-  EXPECT_EQ(last(igt_begin("u") + "\n" + igt_end("u", "0")).name, "b");
-  EXPECT_EQ(last(igt_end("t", "98")).state, IgtState::fail);
+  EXPECT_EQ(last(igt_begin("u") + "\n" + igt_end("u", "0", "7")).name, "b");
+  EXPECT_EQ(last(igt_end("t", "98", "7")).state, IgtState::fail);
 }
 
 TEST(IgtLog, a_crash_after_all_subtests_and_a_test_that_says_nothing_are_told) {
   const auto crashed = parse_igt_log(igt_begin("t") + "\nStarting subtest: a\n" +
-                                     "Subtest a: SUCCESS (0.1s)\n" + igt_end("t", "134"));
+                                     "Subtest a: SUCCESS (0.1s)\n" + igt_end("t", "134", "7"));
   EXPECT_THAT(igt_complaints(crashed.at(0), {}), HasSubstr("t: Crash: exit status 134"));
-  const auto silent = parse_igt_log(igt_begin("t") + "\n" + igt_end("t", "0"));
+  const auto silent = parse_igt_log(igt_begin("t") + "\n" + igt_end("t", "0", "7"));
   EXPECT_THAT(igt_complaints(silent.at(0), {}), HasSubstr("t: Fail"));
+}
+
+// As the test dmabuf does.
+TEST(IgtLog, a_reason_may_come_behind_the_skip) {
+  const auto tests = parse_igt_log(igt_begin("t") + "\nStarting subtest: a\nSubtest a: SKIP (0.0s)\n" +
+                                   "Test requirement: !igt_list_empty(&tests)\n" +
+                                   igt_end("t", "77", "7"));
+  EXPECT_EQ(tests.at(0).subtests.at(0).reason, "!igt_list_empty(&tests)");
 }
 
 TEST(IgtExpectations, decide_what_is_told) {
