@@ -232,6 +232,25 @@ class GuestTests : public TestSource {
   std::vector<std::string> subset_;
 };
 
+// In the place of tests that nobody gets who does not ask for them: says so.
+class ByNameOnly : public TestSource {
+ public:
+  ByNameOnly(std::string prefix, std::string why) : prefix_(std::move(prefix)), why_(std::move(why)) {}
+
+  std::vector<std::string> names() override { return {prefix_ + "Tests.run_by_name_only"}; }
+
+  void run(const std::vector<std::string>& selected, const Report& report) override {
+    report({.name = selected.front(),
+            .outcome = Outcome::skipped,
+            .detail = why_ + "; all of them: ./figment test " + prefix_,
+            .milliseconds = 0});
+  }
+
+ private:
+  std::string prefix_;
+  std::string why_;
+};
+
 // The quick torture table, on an ordinary machine and behind an IOMMU. The tool judges its rows.
 // Behind an IOMMU without the strategies that map pages for DMA by the same code as another: preempt
 // as fence, dontfork as pin; and unsafe, which is caught on the other machine.
@@ -495,7 +514,10 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
     sources.push_back(
         std::make_unique<GuestTests>(workshop, on("debug"), "debug.", std::vector<std::string>{}));
   }
-  if (all_kernels && wanted("paranoid.")) {
+  if (all_kernels && patterns.empty()) {
+    sources.push_back(std::make_unique<ByNameOnly>(
+        "paranoid.", "its kernel takes a quarter of an hour to compile"));
+  } else if (all_kernels && wanted("paranoid.")) {
     sources.push_back(
         std::make_unique<GuestTests>(workshop, on("paranoid"), "paranoid.", kParanoidSubset));
   }
