@@ -65,7 +65,6 @@ TEST(IgtLog, the_subtest_in_which_a_test_ended_has_crashed_or_timed_out) {
                             "Starting subtest: b\n";
   const auto last = [&](std::string_view end) {
     const auto tests = parse_igt_log(begun + std::string(end));
-    EXPECT_THAT(tests, SizeIs(1));
     return tests.at(0).subtests.back();
   };
   EXPECT_EQ(last(igt_end("t", "139", "7")).state, IgtState::crash);
