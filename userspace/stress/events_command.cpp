@@ -85,6 +85,8 @@ std::vector<EventRowConfig> make_plan(const EventOptions& options, const Device&
               std::format("{} does not offer the strategy {}", device.node().path, strategy.name));
         }
         if (!differs(*event, *kind, strategy)) continue;
+        // What the control does elsewhere is worth a look in the whole table.
+        if (options.quick && !asked && !strategy.safe && !must_catch(*event, *kind)) continue;
         const std::uint64_t rounds = rounds_of(*event, options);
         rows.push_back({.strategy = strategy,
                         .event = *event,
