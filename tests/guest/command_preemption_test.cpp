@@ -67,16 +67,25 @@ TEST_F(CommandPreemption, jobs_behind_a_lost_one_are_executed) {
 }
 
 TEST_F(CommandPreemption, job_of_short_packets_is_put_aside_and_goes_on) {
-  for (int round = 0; round < 20; ++round) {
+  constexpr int kPackets = 200;
+  constexpr auto kPacket = 100us;
+  int in_time = 0;
+  for (int round = 0; round < 200 && in_time < 20; ++round) {
     CommandList list;
-    for (int n = 0; n < 100; ++n) list.spin(100us);
+    for (int n = 0; n < kPackets; ++n) list.spin(kPacket);
     list.fill({.at = kData, .bytes = 8, .value = 5});
+    const auto begin = Clock::now();
     gpu_.begin_on(gpu_.queue, list);
     std::this_thread::sleep_for(1ms);
     std::ignore = take_pages();
+    // On a loaded machine the job may have ended by then, and what it wrote went with the pages.
+    const bool was_in_time = Clock::now() - begin < kPackets * kPacket;
     EXPECT_DONE(gpu_.finish_on(gpu_.queue));
+    if (!was_in_time) continue;
+    ++in_time;
     EXPECT_EQ(memory_.as<std::uint64_t>()[0], 5u);
   }
+  EXPECT_GT(in_time, 0);
 }
 
 TEST_F(CommandPreemption, faults_are_not_on_offer) {
