@@ -46,7 +46,8 @@ class FirstText {
   [[nodiscard]] std::string get() const {
     return ready_.load(std::memory_order_acquire) ? text_.data() : "";
   }
-  explicit operator bool() const { return claimed_.load(); }
+  /// With text: whoever is told so may take it at once.
+  explicit operator bool() const { return ready_.load(std::memory_order_acquire); }
 
  private:
   std::atomic<bool> claimed_ = false;

@@ -47,6 +47,7 @@ struct Seat {
 struct Table {
   std::array<Seat, 3> seats;
   std::array<Sight, 4> sights;  // of three processes, and of the user
+  FirstText lacks;  // set before failure
   FirstText failure;
 
   Seat& seat(Who who) { return seats[static_cast<std::size_t>(who)]; }
@@ -146,6 +147,9 @@ class Member {
         carry_out(seat.order, seat.argument);
         seat.done = turn;
       }
+    } catch (const Lacks& lacks) {
+      table_.lacks.set(lacks.what());
+      table_.failure.set(lacks.what());
     } catch (const std::exception& error) {
       table_.failure.set(error.what());
     }
@@ -216,7 +220,9 @@ class Tree {
     if (order != Order::leave && !poll_until(done, after(kStuck), kPollStep)) {
       throw std::runtime_error("a process of the tree does not do what it is told");
     }
-    if (table_.failure) throw std::runtime_error(table_.failure.get());
+    if (!table_.failure) return;
+    if (table_.lacks) throw Lacks(table_.lacks.get());
+    throw std::runtime_error(table_.failure.get());
   }
 
   void fork(Who parent, Who child) {
