@@ -278,8 +278,12 @@ void World::act() {
 
 // Rule 3, and what is due after each action.
 void World::check() {
-  if (gpu_.removed()) gpu_.inject_clear();
-  if (gpu_.read32(FIGMENT_REG_ID) != FIGMENT_ID) broken("the model has broken");
+  // The read itself may be what a rule removes the device at; without rules it is back.
+  if (gpu_.removed() || gpu_.read32(FIGMENT_REG_ID) != FIGMENT_ID) {
+    if (!gpu_.removed()) broken("the model has broken");
+    gpu_.inject_clear();
+    if (gpu_.read32(FIGMENT_REG_ID) != FIGMENT_ID) broken("the model does not come back");
+  }
   if (setting_.tenant && (gpu_.read32(FIGMENT_REG_ERROR) & FIGMENT_ERROR_EVENT_BUS) != 0) {
     broken("the event ring has failed on good memory");
   }
