@@ -33,6 +33,12 @@ const std::vector<std::string> kParanoidSubset = {"*UserptrTest.*", "Module.*", 
 // What makes sense on one GPU only.
 const std::vector<std::string> kOfCommandPreemption = {"CommandPreemption.*"};
 
+// What stock does and debug need not do again: speed, and ways to fork that take the driver's same paths.
+const std::vector<std::string> kOfStock = {"Bench.*",
+                                           "*Fork.under_gpu_writes_corrupts_nothing/child_writes",
+                                           "*Fork.under_gpu_writes_corrupts_nothing/parent_writes",
+                                           "*Fork.under_gpu_writes_corrupts_nothing/exit_early"};
+
 // A GPU that can put a job aside only between two packets: how a driver finds out that one does not
 // leave.
 const GpuProperties kCommandGpu = {{"preempt", "command"}, {"faults", "off"}};
@@ -178,8 +184,9 @@ class GuestTests : public TestSource {
     if (list.status != 0) throw Failure("figment-guest-tests cannot list its tests");
     std::vector<std::string> names = parse_test_list(list.text);
     std::erase_if(names, [this](const std::string& name) {
-      return subset_.empty() ? is_selected(name, kOfCommandPreemption)
-                             : !is_selected(name, subset_);
+      if (!subset_.empty()) return !is_selected(name, subset_);
+      return is_selected(name, kOfCommandPreemption) ||
+             (vm_.kernel == "debug" && is_selected(name, kOfStock));
     });
     for (std::string& name : names) name = prefix_ + name;
     names.push_back(log_name());
