@@ -74,6 +74,7 @@ bool differs(const Event& event, const PageKind& pages, const StressStrategy& st
 std::vector<std::string_view> must_reach(const Event& event, const PageKind& pages,
                                          const StressStrategy& strategy) {
   if (!strategy.follows() || (strategy.vram && event.passes_vram)) return {};
+  if (has_word(event.luck, strategy.name)) return {};
   return sites_for(event, pages);
 }
 

@@ -47,6 +47,9 @@ struct Event {
   /// strategies that follow; empty: that is up to the kernel. "kind:site" is for pages of that
   /// kind, which then need not reach any other.
   std::string_view reaches = {};
+  /// Names of strategies under which it is luck whether a job is in flight then: no row of them
+  /// fails for having reached nothing.
+  std::string_view luck = {};
   /// Before each time, with an idle GPU and restored words: what has to be so when it comes.
   void (*prepare)(Cell& cell) = nullptr;
   bool with_test_hmm = false;  // it needs another device

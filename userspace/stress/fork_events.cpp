@@ -551,9 +551,10 @@ constexpr Event kEvents[] = {
      .what = "two children, and the parent writes first",
      .content = Content::copied,
      .run = two_children,
-     // The first one when a job is in flight as the parent writes: where emulated processors take
-     // turns, a hundred rounds may go by without that.
-     .reaches = "wp_page_copy copy_page_range"},
+     .reaches = "wp_page_copy",
+     // The next job begins when its pages are the parent's own again: a write of the parent comes
+     // before that, with no job in flight, or finds nothing to copy.
+     .luck = "fence"},
     {.name = "fork-beside",
      .numbers = "1, 6",
      .what = "fork(), and the parent writes a huge page that the GPU only reads, beside the range",

@@ -139,6 +139,10 @@ TEST(Rows, reach_a_notifier_where_the_kernel_touches_the_pages) {
   EXPECT_THAT(reach(pageout, "svm-vram"), testing::IsEmpty());
   EXPECT_THAT(reach(pageout, "pin"), testing::IsEmpty());
   EXPECT_THAT(reach(*event_named("munmap"), "svm-vram"), testing::Contains("unmap_vmas"));
+  for (const char* strategy : {"preempt", "fault", "svm"}) {
+    EXPECT_THAT(reach(*event_named("fork-both"), strategy), testing::Contains("wp_page_copy"));
+  }
+  EXPECT_THAT(reach(*event_named("fork-both"), "fence"), testing::IsEmpty()) << "by luck only";
 }
 
 TEST(Rows, must_catch_the_control_where_pages_are_copied) {
