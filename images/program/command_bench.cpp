@@ -265,11 +265,10 @@ int bench_command(const Options& options) {
   check_parts(options);
   Workshop workshop(Places::from_environment(), options.vm.dry_run);
   if (options.vm.dry_run) {
-    Prepared prepared = prepare(workshop, options.vm, {.command = {}, .shares = {},
-                                                       .null_nvme = true, .directory = {}});
-    prepared.guest.console = "CONSOLE";
-    std::cout << quoted(qemu_argv(prepared.guest)) << "\n";
-    return 0;
+    return print_command_line(
+        prepare(workshop, options.vm,
+                {.command = {}, .shares = {}, .null_nvme = true, .directory = {}})
+            .guest);
   }
   constexpr std::size_t kCopyBytes = 16 << 20;
   const bool copies_wanted = wanted(options, "copy");

@@ -131,10 +131,7 @@ std::string table_summary(const Matrix& table) {
 int demo_command(const Options& options) {
   Workshop workshop(Places::from_environment(), options.vm.dry_run);
   if (options.vm.dry_run) {
-    Prepared prepared = prepare(workshop, options.vm, {});
-    prepared.guest.console = "CONSOLE";
-    std::cout << quoted(qemu_argv(prepared.guest)) << "\n";
-    return 0;
+    return print_command_line(prepare(workshop, options.vm, {}).guest);
   }
   // A time that was asked for is kept; the default lasts until there is enough to speak of.
   DemoLimits limits;

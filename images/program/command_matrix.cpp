@@ -248,10 +248,7 @@ class Run {
 int matrix_command(const Options& options) {
   Workshop workshop(Places::from_environment(), options.vm.dry_run);
   if (options.vm.dry_run) {
-    Prepared prepared = prepare(workshop, options.vm, {});
-    prepared.guest.console = "CONSOLE";
-    std::cout << quoted(qemu_argv(prepared.guest)) << "\n";
-    return 0;
+    return print_command_line(prepare(workshop, options.vm, {}).guest);
   }
   return Run(workshop, options).run();
 }

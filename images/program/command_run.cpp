@@ -36,11 +36,7 @@ int run_command(const Options& options) {
   Prepared prepared = prepare(
       workshop, options.vm,
       {.command = command, .shares = {}, .null_nvme = false, .directory = {}});
-  if (options.vm.dry_run) {
-    prepared.guest.console = "CONSOLE";
-    std::cout << quoted(qemu_argv(prepared.guest)) << "\n";
-    return 0;
-  }
+  if (options.vm.dry_run) return print_command_line(prepared.guest);
   SessionOptions& session = prepared.session;
   session.folder = run_folder(workshop.places());
   session.on_stdout = [](std::string_view bytes) { write_all(STDOUT_FILENO, bytes); };

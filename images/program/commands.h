@@ -52,6 +52,9 @@ fs::path guest_tests_in(const Argv& command, const Workshop& workshop);
 // Makes every part that the guest needs and puts it together.
 Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& needs);
 
+// For --dry-run: prints the command line of that guest's QEMU. Returns the command's exit status.
+int print_command_line(Guest guest);
+
 // A judge with the known noise of the checkout.
 Judge make_judge(const Places& places);
 

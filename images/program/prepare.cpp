@@ -81,6 +81,12 @@ fs::path visible(const fs::path& path) {
   return "/host" + path.string();
 }
 
+int print_command_line(Guest guest) {
+  guest.console = "CONSOLE";
+  std::cout << quoted(qemu_argv(guest)) << "\n";
+  return 0;
+}
+
 Judge make_judge(const Places& places) {
   return Judge(read_file(places.checkout / "images/guest/known-noise"));
 }
