@@ -49,7 +49,7 @@ MODULE_PARM_DESC(preempt_timeout_ms, "Time in ms that a queue has to leave the d
 
 static unsigned int figment_param_fault_around_kib = 64;
 module_param_named(fault_around_kib, figment_param_fault_around_kib, uint, 0644);
-MODULE_PARM_DESC(fault_around_kib, "With the strategy fault: KiB around a missing page that are mapped with it if they are present, a power of two (default: 64, 4 to 2048; 4: only the page)");
+MODULE_PARM_DESC(fault_around_kib, "With the strategy fault: KiB around a missing page that are mapped with it, a power of two (default: 64, 4 to 2048; 4: only the page)");
 
 /** figment_cleanup_wq - Takes apart what can not be taken apart where it ends. */
 struct workqueue_struct *figment_cleanup_wq;

@@ -17,9 +17,10 @@
  * not bound to processors: one that takes long holds up nobody else.
  *
  * A queue that goes from page to page, each fault where the last answer has ended,
- * gets pages ahead, as who reads a file does, and more each time. Only these are
- * made present without having been asked for, so only memory of which nobody else
- * has to provide the pages, and little of it where the device writes.
+ * gets pages ahead, as who reads a file does, and more each time. One that reads
+ * gets the pages around, too. Only these are made present without having been asked
+ * for, so only memory of which nobody else has to provide the pages, and little of it
+ * where the device writes.
  *
  * A page that the device has only read is mapped for reading only, so that the
  * kernel learns when the device begins to write to it.
@@ -186,6 +187,14 @@ static int figment_fault_check_memory(struct figment_fault *fault)
 					    fault->write);
 }
 
+/* Have all pages of the window present, also those that nobody has asked for. */
+static int figment_fault_populate(struct figment_fault *fault, struct hmm_range *range)
+{
+	return figment_fault_get_pages(fault, range, fault->begin, fault->end,
+				       HMM_PFN_REQ_FAULT |
+				       (fault->write ? HMM_PFN_REQ_WRITE : 0));
+}
+
 /*
  * All that is ahead at once. Returns 0; another value: there is something in the way,
  * look at what was asked for alone.
@@ -202,14 +211,27 @@ static int figment_fault_look_ahead(struct figment_fault *fault, struct hmm_rang
 	if (!size)
 		return -EOPNOTSUPP;
 	fault->end = fault->begin + (size >> PAGE_SHIFT);
-	return figment_fault_get_pages(fault, range, fault->begin, fault->end,
-				       HMM_PFN_REQ_FAULT |
-				       (fault->write ? HMM_PFN_REQ_WRITE : 0));
+	return figment_fault_populate(fault, range);
+}
+
+/*
+ * All around a page that is read: what the process has never touched is the zero page,
+ * which costs an entry of a page table. Returns as figment_fault_look_ahead() does.
+ */
+static int figment_fault_look_around(struct figment_fault *fault, struct hmm_range *range)
+{
+	struct figment_userptr *userptr = fault->userptr;
+	unsigned long at = userptr->start + (fault->begin << PAGE_SHIFT);
+	unsigned long size = (fault->end - fault->begin) << PAGE_SHIFT;
+
+	if (figment_userptr_may_prefault(userptr->watch.notifier.mm, at, size) < size)
+		return -EOPNOTSUPP;
+	return figment_fault_populate(fault, range);
 }
 
 /*
  * The pages around first: in most cases the one that was asked for is present, and
- * then all is done. Only that one is ever made present.
+ * then all is done. For writing only that one is ever made present.
  */
 static int figment_fault_look(struct figment_fault *fault, struct hmm_range *range,
 			      unsigned long around)
@@ -221,6 +243,9 @@ static int figment_fault_look(struct figment_fault *fault, struct hmm_range *ran
 		return 0;
 
 	figment_fault_set_window(fault, around);
+	if (!fault->write && !figment_fault_look_around(fault, range))
+		return 0;
+
 	ret = figment_fault_check_memory(fault);
 	if (!ret)
 		ret = figment_fault_get_pages(fault, range, fault->begin, fault->end, 0);
@@ -379,7 +404,9 @@ static int figment_fault_resolve(struct figment_fault *fault)
 	ret = figment_fault_find(fault);
 	if (ret == -ENOENT && fault->vm->mirror.on)
 		return figment_mirror_fault(fault->vm, fault->address, fault->write,
-					    fault->write ? 0 : fault->ahead, &fault->answered);
+					    fault->write ? 0 :
+					    max(fault->ahead, figment_fault_around()),
+					    &fault->answered);
 	if (ret)
 		return ret;
 

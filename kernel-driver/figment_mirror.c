@@ -360,27 +360,33 @@ static int figment_mirror_get_pages(struct figment_vm *vm, struct figment_range 
 
 /*
  * Have the page that was asked for present before a range is chosen: if it is one of
- * a huge page, the range can be as large. Returns the bytes from @address on that may
- * be made present ahead of the device, or a negative errno.
+ * a huge page, the range can be as large. Returns whether pages that nobody has asked
+ * for may be made present around it, or a negative errno.
  */
-static long figment_mirror_make_present(struct figment_vm *vm, u64 address, bool write,
-					unsigned long ahead)
+static int figment_mirror_make_present(struct figment_vm *vm, u64 address, bool write)
 {
-	unsigned int flags = write ? FAULT_FLAG_WRITE : 0;
 	struct mm_struct *mm = vm->svm.mm;
+	struct page *page;
+	int locked = 1;
+	bool huge;
 	long ret;
 
 	if (!mmget_not_zero(mm))
 		return -EFAULT;
 	ret = mmap_read_lock_killable(mm);
 	if (!ret) {
-		bool unlocked = false;
-
-		ret = fixup_user_fault(mm, address, flags, &unlocked);
-		mmap_read_unlock(mm);
+		ret = get_user_pages_remote(mm, address, 1, write ? FOLL_WRITE : 0, &page,
+					    &locked);
+		if (locked)
+			mmap_read_unlock(mm);
 	}
-	if (!ret && ahead)
-		ret = figment_userptr_may_prefault(mm, address, ahead);
+	if (ret == 1) {
+		huge = folio_test_pmd_mappable(page_folio(page));
+		put_page(page);
+		ret = !huge && figment_userptr_may_prefault(mm, address, PAGE_SIZE);
+	} else if (!ret) {
+		ret = -EAGAIN;
+	}
 	mmput(mm);
 	return ret;
 }
@@ -476,9 +482,8 @@ static int figment_mirror_resolve(struct figment_vm *vm, u64 address, bool write
 	struct figment_pt_stock stock;
 	struct figment_range *range;
 	struct figment_span limits, wanted;
-	long may;
 	u32 place;
-	int ret;
+	int may, ret;
 
 	figment_mirror_collect(vm);
 
@@ -497,12 +502,11 @@ static int figment_mirror_resolve(struct figment_vm *vm, u64 address, bool write
 		ctx.check_pages_threshold = 0;
 	} else if (!figment_pagemap_bytes(vm->mirror.pagemap)) {
 		/* Else what is in VRAM would come home for it, as for a CPU. */
-		may = figment_mirror_make_present(vm, address, write, ahead);
+		may = figment_mirror_make_present(vm, address, write);
 		if (may < 0)
 			return may;
-		if (may) {
+		if (may && ahead) {
 			/* All of a chunk, whether the process has touched it or not. */
-			ahead = rounddown_pow_of_two(may);
 			wanted.start = max(limits.start, ALIGN_DOWN(address, ahead));
 			wanted.end = min(limits.end, ALIGN_DOWN(address, ahead) + ahead);
 			ctx.check_pages_threshold = 0;
@@ -541,7 +545,7 @@ static int figment_mirror_resolve(struct figment_vm *vm, u64 address, bool write
  * @vm: the VM; it mirrors
  * @address: GPU address, and address of the process; nothing is bound there
  * @write: the device wants to write
- * @ahead: bytes around it, a power of two, that the device is going to want, or 0
+ * @ahead: bytes around it, a power of two up to 2 MiB, that the device may want, or 0
  * @answered: gets, on success, the address behind what the device can reach now
  *
  * Sleeps, maybe as long as user space likes.

@@ -37,6 +37,8 @@
 #define FIGMENT_PT_BYTES	(FIGMENT_PT_ENTRIES * sizeof(u64))
 #define FIGMENT_HUGE_BYTES	BIT_ULL(FIGMENT_HUGE_PAGE_LG2)
 #define FIGMENT_PAGE_BYTES	BIT_ULL(FIGMENT_PAGE_LG2)
+/* Tables of a kind that are kept: what one fault of the device can need. */
+#define FIGMENT_PT_SPARE	4
 
 static_assert(FIGMENT_PAGE_LG2 + FIGMENT_PT_LEVELS * FIGMENT_PT_ENTRIES_LG2 == FIGMENT_VA_BITS);
 static_assert(FIGMENT_PAGE_LG2 + FIGMENT_PT_ENTRIES_LG2 == FIGMENT_HUGE_PAGE_LG2);
@@ -113,11 +115,16 @@ void figment_pt_stock_init(struct figment_pt_stock *stock)
 	INIT_LIST_HEAD(&stock->inner);
 }
 
-static int figment_pt_stock_add(struct figment_device *fdev, struct list_head *list, bool leaf,
+static int figment_pt_stock_add(struct figment_pt_space *space, struct list_head *list, bool leaf,
 				u64 count)
 {
+	struct list_head *spare = leaf ? &space->spare.leaf : &space->spare.inner;
+
+	scoped_guard(mutex, &space->lock)
+		for (; count && !list_empty(spare); count--)
+			list_move(spare->next, list);
 	while (count--) {
-		struct figment_pt *pt = figment_pt_alloc(fdev, leaf);
+		struct figment_pt *pt = figment_pt_alloc(space->fdev, leaf);
 
 		if (!pt)
 			return -ENOMEM;
@@ -127,6 +134,15 @@ static int figment_pt_stock_add(struct figment_device *fdev, struct list_head *l
 		cond_resched();
 	}
 	return 0;
+}
+
+/* Nothing of the device has seen them: they are still zero. */
+static void figment_pt_stock_keep(struct list_head *list, struct list_head *spare)
+{
+	size_t count = list_count_nodes(spare);
+
+	for (; count < FIGMENT_PT_SPARE && !list_empty(list); count++)
+		list_move(list->next, spare);
 }
 
 /* How many tables of @level a range touches. */
@@ -154,11 +170,11 @@ int figment_pt_stock_fill(struct figment_pt_space *space, struct figment_pt_stoc
 {
 	int ret;
 
-	ret = figment_pt_stock_add(space->fdev, &stock->leaf, true,
+	ret = figment_pt_stock_add(space, &stock->leaf, true,
 				   figment_pt_count(address, size, 0));
 	if (ret)
 		return ret;
-	return figment_pt_stock_add(space->fdev, &stock->inner, false,
+	return figment_pt_stock_add(space, &stock->inner, false,
 				    figment_pt_count(address, size, 1) +
 				    figment_pt_count(address, size, 2));
 }
@@ -174,7 +190,7 @@ ALLOW_ERROR_INJECTION(figment_pt_stock_fill, ERRNO);
 int figment_pt_stock_fill_split(struct figment_pt_space *space, struct figment_pt_stock *stock)
 {
 	/* Each end of the range may cut through a leaf. */
-	return figment_pt_stock_add(space->fdev, &stock->leaf, true, 2);
+	return figment_pt_stock_add(space, &stock->leaf, true, 2);
 }
 
 /**
@@ -192,9 +208,16 @@ void figment_pt_free_tables(struct figment_pt_space *space, struct list_head *ta
 	}
 }
 
-/** figment_pt_stock_free() - Free what is left of a stock. */
+/** figment_pt_stock_free() - Free what is left of a stock, or keep it for the next one. */
 void figment_pt_stock_free(struct figment_pt_space *space, struct figment_pt_stock *stock)
 {
+	scoped_guard(mutex, &space->lock) {
+		/* A fault of a device needs a stock, and mostly nothing of it. */
+		if (space->root) {
+			figment_pt_stock_keep(&stock->leaf, &space->spare.leaf);
+			figment_pt_stock_keep(&stock->inner, &space->spare.inner);
+		}
+	}
 	figment_pt_free_tables(space, &stock->leaf);
 	figment_pt_free_tables(space, &stock->inner);
 }
@@ -612,6 +635,7 @@ int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev,
 		return -ENOMEM;
 
 	figment_pt_init_lock(space);
+	figment_pt_stock_init(&space->spare);
 	/* writeq() orders this after the zeros of the table for the device. */
 	figment_write64(fdev, FIGMENT_REG_ASID_ROOT(asid),
 			space->root->bus | FIGMENT_ROOT_VALID | root_flags);
@@ -630,9 +654,11 @@ ALLOW_ERROR_INJECTION(figment_pt_init, ERRNO);
  */
 void figment_pt_fini(struct figment_pt_space *space)
 {
+	struct figment_pt_stock spare;
 	struct figment_pt *root;
 	int idx;
 
+	figment_pt_stock_init(&spare);
 	/*
 	 * A notifier that finds no root must be able to rely on there being no
 	 * translation either: flush before the lock is dropped.
@@ -645,8 +671,12 @@ void figment_pt_fini(struct figment_pt_space *space)
 		drm_dev_exit(idx);
 	}
 	space->root = NULL;
+	/* Without a root nobody adds to it any more. */
+	list_splice_init(&space->spare.leaf, &spare.leaf);
+	list_splice_init(&space->spare.inner, &spare.inner);
 	mutex_unlock(&space->lock);
 
 	if (root)
 		figment_pt_free_tree(space->fdev, root, FIGMENT_PT_LEVELS - 1);
+	figment_pt_stock_free(space, &spare);
 }

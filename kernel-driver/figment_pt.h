@@ -38,6 +38,8 @@ struct figment_pt_space {
 	struct mutex lock;
 	/** @root: Root table; NULL after figment_pt_fini(). */
 	struct figment_pt *root;
+	/** @spare: Tables that were in a stock and not needed, for the next one; a few. */
+	struct figment_pt_stock spare;
 };
 
 void figment_pt_init_lock(struct figment_pt_space *space);

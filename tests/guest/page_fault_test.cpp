@@ -17,6 +17,7 @@
 #include <random>
 #include <thread>
 
+#include "module_parameter.h"
 #include "userptr.h"
 
 namespace figment::guest {
@@ -49,8 +50,8 @@ TEST_F(PageFault, makes_present_only_what_is_asked_for) {
   EXPECT_EQ(memory.as<std::uint64_t>()[1000 * 512], 1u);
 }
 
-// As who reads a file does: 4 pages, 16, 64, as long as each fault comes where the last answer
-// ended.
+// As who reads a file does: what is around, that much again, 64 pages, 256, as long as each fault
+// comes where the last answer ended.
 TEST_F(PageFault, ahead_of_a_queue_that_goes_from_page_to_page) {
   const Mapping memory = anonymous_memory(8_MiB, kHugePageBytes);
   ::madvise(memory.bytes().data(), memory.bytes().size(), MADV_NOHUGEPAGE);
@@ -61,14 +62,46 @@ TEST_F(PageFault, ahead_of_a_queue_that_goes_from_page_to_page) {
     resident += come;
     EXPECT_EQ(resident_pages(memory), resident) << "after page " << page;
   };
-  read(0, 1);
-  read(1, 4);
-  read(4, 0);
-  read(5, 16);
-  read(21, 64);
-  read(1000, 1);
-  read(85, 1);
-  read(86, 4);
+  read(0, 16);
+  read(15, 0);
+  read(16, 16);
+  read(32, 64);
+  read(96, 256);
+  read(1000, 16);
+  read(992, 0);
+  read(1040, 16);
+}
+
+// And they are the zero page: nobody has written to them.
+TEST_F(PageFault, for_reading_brings_what_is_around) {
+  const Mapping memory = anonymous_memory(8_MiB, kHugePageBytes);
+  ::madvise(memory.bytes().data(), memory.bytes().size(), MADV_NOHUGEPAGE);
+  ASSERT_DONE(bind(memory.bytes()));
+  {
+    const ScopedModuleParameter around("fault_around_kib", "4");
+    EXPECT_EQ(gpu_.load(kData + 500 * kPageBytes), 0u);
+    EXPECT_EQ(resident_pages(memory), 1u);
+  }
+  EXPECT_EQ(gpu_.load(kData + 1000 * kPageBytes), 0u);
+  EXPECT_EQ(resident_pages(memory), 1u + 16);
+  EXPECT_DONE(gpu_.store(kData + 999 * kPageBytes, 7));
+  EXPECT_EQ(memory.as<std::uint64_t>()[999 * 512], 7u);
+  EXPECT_EQ(gpu_.load(kData + 998 * kPageBytes), 0u);
+}
+
+// What is there stays what it is.
+TEST_F(PageFault, for_reading_between_pages_that_are_written) {
+  const Mapping memory = anonymous_memory(1_MiB, kHugePageBytes);
+  ::madvise(memory.bytes().data(), memory.bytes().size(), MADV_NOHUGEPAGE);
+  ASSERT_DONE(bind(memory.bytes()));
+  for (std::uint64_t page = 0; page < 256; page += 2) memory.as<std::uint64_t>()[page * 512] = page;
+  for (std::uint64_t page = 255; page < 256; --page) {
+    EXPECT_EQ(gpu_.load(kData + page * kPageBytes), page % 2 ? 0 : page);
+  }
+  for (std::uint64_t page = 1; page < 256; page += 2) memory.as<std::uint64_t>()[page * 512] = page;
+  for (std::uint64_t page = 0; page < 256; ++page) {
+    EXPECT_EQ(gpu_.load(kData + page * kPageBytes), page);
+  }
 }
 
 TEST_F(PageFault, ahead_of_a_queue_that_writes_is_little) {

@@ -89,6 +89,23 @@ TEST_F(Svm, makes_present_only_what_is_asked_for) {
   EXPECT_EQ(std::accumulate(pages.begin(), pages.end(), 0), 1);
 }
 
+// To the end of the memory, too, and not beyond it.
+TEST_F(Svm, reads_what_is_around) {
+  const Mapping memory = anonymous_memory(2_MiB, kHugePageBytes);
+  ::madvise(memory.bytes().data(), memory.bytes().size(), MADV_NOHUGEPAGE);
+  ::munmap(memory.bytes().data() + 1_MiB + 20 * kPageBytes, 4 * kPageBytes);
+  std::vector<unsigned char> pages(256);
+  EXPECT_EQ(gpu_.load(shared_address(memory.bytes().data() + 100 * kPageBytes)), 0u);
+  ASSERT_EQ(::mincore(memory.bytes().data(), 1_MiB, pages.data()), 0);
+  EXPECT_EQ(std::accumulate(pages.begin(), pages.end(), 0), 16);
+  EXPECT_EQ(gpu_.load(shared_address(memory.bytes().data() + 1_MiB + 19 * kPageBytes)), 0u);
+  pages.resize(20);
+  ASSERT_EQ(::mincore(memory.bytes().data() + 1_MiB, 20 * kPageBytes, pages.data()), 0);
+  EXPECT_EQ(std::accumulate(pages.begin(), pages.end(), 0), 1) << "no chunk of 64 KiB fits there";
+  EXPECT_ERRNO(gpu_.try_load(shared_address(memory.bytes().data() + 1_MiB + 20 * kPageBytes)),
+               EFAULT);
+}
+
 TEST_F(Svm, does_not_reach_what_is_not_there) {
   std::uint64_t address = 0;
   {
