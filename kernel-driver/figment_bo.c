@@ -97,6 +97,50 @@ struct drm_gem_object *figment_bo_alloc(struct drm_device *drm, size_t size)
 
 /* --- VRAM ---------------------------------------------------------------- */
 
+/**
+ * figment_vram_enter() - A CPU is about to use VRAM: wait until it answers.
+ * @fdev: the device
+ *
+ * Before a lock that is needed to make a fence signal. figment_vram_exit() must follow.
+ */
+void figment_vram_enter(struct figment_device *fdev)
+{
+	down_read(&fdev->vram.access);
+	while (fdev->vram.closed) {
+		up_read(&fdev->vram.access);
+		wait_event(fdev->vram.wait, !READ_ONCE(fdev->vram.closed));
+		down_read(&fdev->vram.access);
+	}
+}
+
+/** figment_vram_exit() - After figment_vram_enter(). */
+void figment_vram_exit(struct figment_device *fdev)
+{
+	up_read(&fdev->vram.access);
+}
+
+/**
+ * figment_vram_close() - The BAR is about not to answer: keep all CPUs from it.
+ * @fdev: the device
+ *
+ * What user space writes then would be lost. Its next access waits for
+ * figment_vram_open().
+ */
+void figment_vram_close(struct figment_device *fdev)
+{
+	scoped_guard(rwsem_write, &fdev->vram.access)
+		WRITE_ONCE(fdev->vram.closed, true);
+	unmap_mapping_range(fdev->drm.anon_inode->i_mapping, 0, 0, 1);
+}
+
+/** figment_vram_open() - It answers again. */
+void figment_vram_open(struct figment_device *fdev)
+{
+	scoped_guard(rwsem_write, &fdev->vram.access)
+		WRITE_ONCE(fdev->vram.closed, false);
+	wake_up_all(&fdev->vram.wait);
+}
+
 static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
@@ -112,6 +156,7 @@ static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
 	/* After an unplug there is nothing that could be shown. */
 	if (!drm_dev_enter(obj->dev, &idx))
 		return VM_FAULT_SIGBUS;
+	figment_vram_enter(fdev);
 
 	list_for_each_entry(block, &bo->blocks, link) {
 		u64 bytes = gpu_buddy_block_size(&fdev->vram.mm, block);
@@ -137,6 +182,7 @@ static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
 		break;
 	}
 
+	figment_vram_exit(fdev);
 	drm_dev_exit(idx);
 	return ret;
 }
@@ -192,7 +238,9 @@ static int figment_bo_vram_clear(struct figment_device *fdev, struct figment_bo 
 		while (bytes) {
 			u64 step = min_t(u64, bytes, SZ_2M);
 
+			figment_vram_enter(fdev);
 			memset_io(fdev->vram.map + at, 0, step);
+			figment_vram_exit(fdev);
 			at += step;
 			bytes -= step;
 			cond_resched();

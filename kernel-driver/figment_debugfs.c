@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * What the driver believes, for whoever debugs it: the mappings of all address
- * spaces, the queues with their jobs, and how much memory of processes has been to
- * VRAM. Nothing here touches a register.
+ * spaces, the queues with their jobs, how much memory of processes has been to VRAM,
+ * and what had to be recovered from. Nothing here touches a register.
  */
 #include <linux/seq_file.h>
 
@@ -64,10 +64,29 @@ static int figment_debugfs_pagemap(struct seq_file *m, void *data)
 	return 0;
 }
 
+static int figment_debugfs_recovery(struct seq_file *m, void *data)
+{
+	struct drm_debugfs_entry *entry = m->private;
+	struct figment_device *fdev = to_figment_device(entry->dev);
+
+	seq_printf(m, "queue_resets %lld\n", atomic64_read(&fdev->counts.queue_resets));
+	seq_printf(m, "device_resets %lld\n", atomic64_read(&fdev->counts.device_resets));
+	seq_printf(m, "pauses %lld\n", atomic64_read(&fdev->counts.pauses));
+	seq_printf(m, "jobs_failed %lld\n", atomic64_read(&fdev->counts.jobs_failed));
+	seq_printf(m, "jobs_canceled %lld\n", atomic64_read(&fdev->counts.jobs_canceled));
+	seq_printf(m, "interrupts_lost %lld\n", atomic64_read(&fdev->counts.interrupts_lost));
+	seq_printf(m, "completions_corrupt %lld\n",
+		   atomic64_read(&fdev->counts.completions_corrupt));
+	seq_printf(m, "rings_restarted %lld\n", atomic64_read(&fdev->counts.rings_restarted));
+	seq_printf(m, "wedged %u\n", figment_device_wedged(fdev));
+	return 0;
+}
+
 static const struct drm_debugfs_info figment_debugfs_files[] = {
 	{ "vms", figment_debugfs_vms },
 	{ "queues", figment_debugfs_queues },
 	{ "pagemap", figment_debugfs_pagemap },
+	{ "recovery", figment_debugfs_recovery },
 };
 
 /**

@@ -2,7 +2,7 @@
 /*
  * Bringing the device into service, and taking it out.
  *
- * There are two ways out, wedging (it does not answer any more) and unplugging,
+ * There are two ways out, wedging (no reset helps any more) and unplugging,
  * and both go through figment_device_stop(): no job may start, then the device
  * is reset and cut off from the bus, and only then may anybody skip a TLB
  * invalidation because it is pointless. A wedged device comes back by being
@@ -25,14 +25,28 @@
 #include "figment_event.h"
 #include "figment_pagemap.h"
 #include "figment_queue.h"
+#include "figment_reset.h"
 #include "figment_tlb.h"
 #include "figment_user_fence.h"
+#include "figment_watchdog.h"
 
 #define FIGMENT_RESET_TIMEOUT_US	(2 * USEC_PER_SEC)
 
-static int figment_device_reset(struct figment_device *fdev)
+/**
+ * figment_device_reset() - Have the device lose all its state.
+ * @fdev: the device; the caller is inside drm_dev_enter()
+ *
+ * On success nothing that it was told before is used any more.
+ *
+ * Return: 0; -ENODEV: it is not there; -ETIMEDOUT: it does not come out of reset.
+ */
+int figment_device_reset(struct figment_device *fdev)
 {
 	u32 status;
+
+	/* All ones would be a reset without end. */
+	if (figment_read32(fdev, FIGMENT_REG_ID) != FIGMENT_ID)
+		return -ENODEV;
 
 	figment_write32(fdev, FIGMENT_REG_RESET, FIGMENT_RESET_KEY);
 	return read_poll_timeout(figment_read32, status, !(status & FIGMENT_STATUS_RESETTING),
@@ -44,25 +58,17 @@ static int figment_device_reset(struct figment_device *fdev)
  * @fdev: the device; the caller is inside drm_dev_enter() or before drm_dev_unplug()
  *
  * On return the device does not reach memory any more. Jobs in flight still
- * need figment_queues_kill_all(). Sleeps, but does not allocate; once only.
+ * need figment_queues_kill_all(). Sleeps, but does not allocate.
  */
 void figment_device_stop(struct figment_device *fdev)
 {
-	struct pci_dev *pdev = to_pci_dev(fdev->drm.dev);
+	/* Under the lock: from here on nobody brings it back. */
+	scoped_guard(spinlock_irqsave, &fdev->gate.lock)
+		WRITE_ONCE(fdev->wedged, true);
 
-	if (xchg(&fdev->wedged, true)) {
-		/* Somebody else is at it; what we promise must hold all the same. */
-		wait_event(fdev->tlb.wait, READ_ONCE(fdev->quiet));
-		return;
-	}
-
-	if (figment_read32(fdev, FIGMENT_REG_ID) == FIGMENT_ID && figment_device_reset(fdev))
-		drm_err(&fdev->drm, "the device does not come out of reset\n");
+	figment_device_halt(fdev);
 	/* Whatever the reset did, this ends all DMA. */
-	pci_clear_master(pdev);
-
-	WRITE_ONCE(fdev->quiet, true);
-	wake_up_all(&fdev->tlb.wait);
+	pci_clear_master(to_pci_dev(fdev->drm.dev));
 	figment_user_fence_wake(fdev);
 }
 
@@ -85,7 +91,8 @@ static void figment_device_wedge_work(struct work_struct *work)
 void figment_device_wedge(struct figment_device *fdev, const char *why)
 {
 	if (!figment_device_wedged(fdev))
-		drm_err_ratelimited(&fdev->drm, "giving the device up: %s\n", why);
+		drm_err(&fdev->drm, "giving the device up: %s; it was reset %lld times\n", why,
+			atomic64_read(&fdev->counts.device_resets));
 	figment_device_stop(fdev);
 	queue_work(fdev->reset_wq, &fdev->wedge_work);
 }
@@ -193,6 +200,8 @@ static int figment_device_init_software(struct figment_device *fdev)
 	int ret;
 
 	INIT_WORK(&fdev->wedge_work, figment_device_wedge_work);
+	init_rwsem(&fdev->vram.access);
+	init_waitqueue_head(&fdev->vram.wait);
 	INIT_LIST_HEAD(&fdev->vms.list);
 	INIT_LIST_HEAD(&fdev->bos.list);
 	ida_init(&fdev->asids);
@@ -210,6 +219,10 @@ static int figment_device_init_software(struct figment_device *fdev)
 	ret = drmm_mutex_init(drm, &fdev->queues.lock);
 	if (ret)
 		return ret;
+	ret = figment_reset_init(fdev);
+	if (ret)
+		return ret;
+	figment_watchdog_init(fdev);
 
 	/*
 	 * A job is started on the processor that submitted it: its submitter is
@@ -306,7 +319,7 @@ int figment_device_init(struct figment_device *fdev, struct pci_dev *pdev)
 	if (ret)
 		return ret;
 
-	figment_write32(fdev, FIGMENT_REG_CONTROL, FIGMENT_CONTROL_ENABLE);
+	figment_device_open(fdev);
 	return 0;
 }
 ALLOW_ERROR_INJECTION(figment_device_init, ERRNO);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * The device: what is known of the hardware after probe, the way to its
- * registers, and the one-way street out of service (wedge, unplug).
+ * registers, and the one-way street out of service (wedge, unplug). The way back
+ * from a reset is in figment_reset.c.
  */
 #ifndef FIGMENT_DEVICE_H
 #define FIGMENT_DEVICE_H
@@ -11,7 +12,10 @@
 #include <linux/io.h>
 #include <linux/memremap.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/timer.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -22,6 +26,16 @@
 
 struct figment_queue;
 struct pci_dev;
+
+/** enum figment_level - What the device may be told. */
+enum figment_level {
+	/** @FIGMENT_DOWN: Nothing: it is in reset, on the way there, or cut off. */
+	FIGMENT_DOWN,
+	/** @FIGMENT_STOPPING: Anything that starts no queue. */
+	FIGMENT_STOPPING,
+	/** @FIGMENT_UP: Anything. */
+	FIGMENT_UP,
+};
 
 /** struct figment_device - One Figment function. */
 struct figment_device {
@@ -51,6 +65,12 @@ struct figment_device {
 		resource_size_t base;
 		/** @vram.map: Kernel mapping of all of it; NULL without VRAM. */
 		void __iomem *map;
+		/** @vram.access: Read: by whoever uses @vram.map, or gives it to user space. */
+		struct rw_semaphore access;
+		/** @vram.closed: The BAR does not answer; under @vram.access. */
+		bool closed;
+		/** @vram.wait: For @vram.closed. */
+		wait_queue_head_t wait;
 	} vram;
 
 	/** @pagemap: Pages of processes in VRAM, see figment_pagemap.c. */
@@ -78,22 +98,43 @@ struct figment_device {
 
 	/** @events: The event ring, see figment_event.c. */
 	struct {
-		/** @events.lock: Guards @events.read; taken in hard irq. */
+		/** @events.lock: Guards what follows; taken in hard irq. */
 		spinlock_t lock;
 		struct figment_event *ring;
 		dma_addr_t bus;
 		/** @events.read: Entries consumed, free-running. */
 		u32 read;
+		/** @events.broken: The device could not write to the ring. */
+		bool broken;
 	} events;
+
+	/** @gate: What the device may be told, see figment_reset.c. */
+	struct {
+		/** @gate.lock: Guards writes of registers that a reset takes away. A leaf. */
+		spinlock_t lock;
+		/**
+		 * @gate.level: Written under @gate.lock and @events.lock, so stable under
+		 * either; others read it to know when to give up.
+		 */
+		enum figment_level level;
+		/** @gate.quiet: With FIGMENT_DOWN: the device does not reach memory any more. */
+		bool quiet;
+		/** @gate.roots: ASID_ROOT of all address spaces; under @gate.lock. */
+		u64 roots[FIGMENT_ASIDS_MAX];
+	} gate;
 
 	/** @tlb: Invalidations, see figment_tlb.c. */
 	struct {
-		/** @tlb.lock: Guards @tlb.issued and the INVAL registers. */
-		spinlock_t lock;
-		/** @tlb.issued: Sequence number of the last one issued. */
+		/** @tlb.issued: Sequence number of the last one issued; under @gate.lock. */
 		u64 issued;
+		/**
+		 * @tlb.base: The one before the first since the last reset, with which the
+		 * device began to count. Written under @gate.lock and @events.lock.
+		 */
+		u64 base;
 		/** @tlb.done: Last one acknowledged; written in hard irq, read anywhere. */
 		atomic64_t done;
+		/** @tlb.wait: For @tlb.done and @gate.quiet. */
 		wait_queue_head_t wait;
 	} tlb;
 
@@ -113,10 +154,62 @@ struct figment_device {
 
 	/** @wedged: Set once, when the device leaves service; no job starts after it. */
 	bool wedged;
-	/** @quiet: Set after @wedged, when the device can no longer reach memory. */
-	bool quiet;
 	/** @wedge_work: Ends all jobs after figment_device_wedge(). */
 	struct work_struct wedge_work;
+
+	/** @reset: Resets of the whole device, see figment_reset.c. */
+	struct {
+		/** @reset.lock: Whoever brings the device back, or puts all of it aside. */
+		struct mutex lock;
+		/** @reset.paused: figment_device_unpause() will bring it back; under @reset.lock. */
+		bool paused;
+		/** @reset.epoch: How often the device came up; written under @gate.lock. */
+		u32 epoch;
+		/** @reset.work: Brings the device back, on the reset workqueue. */
+		struct work_struct work;
+		/** @reset.gone: Takes note that it does not answer any more. */
+		struct work_struct gone;
+		/** @reset.since: When the first of @reset.recent came, jiffies. */
+		unsigned long since;
+		/** @reset.recent: Resets for a failure in FIGMENT_RESETS_MS. */
+		u32 recent;
+		/** @reset.why: Of the failure; of whoever has halted the device, then of @reset.work. */
+		const char *why;
+		/** @reset.guilty: Whose job it was; without a process (0): nobody knows. */
+		struct {
+			char comm[TASK_COMM_LEN];
+			pid_t pid;
+			u64 client;
+			u32 queue;
+		} guilty;
+	} reset;
+
+	/** @watchdog: Looks whether an interrupt got lost, see figment_watchdog.c. */
+	struct {
+		struct timer_list timer;
+		/** @watchdog.armed: The timer will look. */
+		bool armed;
+		/** @watchdog.read: What @events.read was when it looked last. */
+		u32 read;
+	} watchdog;
+
+	/** @counts: What went wrong so far, for debugfs. */
+	struct {
+		atomic64_t queue_resets;
+		atomic64_t device_resets;
+		/** @counts.pauses: Resets that were announced: FLR, suspend. */
+		atomic64_t pauses;
+		/** @counts.jobs_failed: That were to blame for a reset of their queue. */
+		atomic64_t jobs_failed;
+		/** @counts.jobs_canceled: That had begun when a reset for another one came. */
+		atomic64_t jobs_canceled;
+		/** @counts.interrupts_lost: Or so late that the watchdog was there before. */
+		atomic64_t interrupts_lost;
+		/** @counts.completions_corrupt: Jobs that ended with a wrong number. */
+		atomic64_t completions_corrupt;
+		/** @counts.rings_restarted: The device could not write to the event ring. */
+		atomic64_t rings_restarted;
+	} counts;
 
 	/** @run_wq: Starts and frees jobs. */
 	struct workqueue_struct *run_wq;
@@ -176,7 +269,20 @@ static inline bool figment_device_wedged(struct figment_device *fdev)
 	return READ_ONCE(fdev->wedged);
 }
 
+/** figment_device_is_up() - True unless the device is in reset or on the way there or back. */
+static inline bool figment_device_is_up(struct figment_device *fdev)
+{
+	return READ_ONCE(fdev->gate.level) == FIGMENT_UP;
+}
+
+/** figment_device_is_down() - True when the device has lost all state, or is about to. */
+static inline bool figment_device_is_down(struct figment_device *fdev)
+{
+	return READ_ONCE(fdev->gate.level) == FIGMENT_DOWN;
+}
+
 int figment_device_init(struct figment_device *fdev, struct pci_dev *pdev);
+int figment_device_reset(struct figment_device *fdev);
 void figment_device_stop(struct figment_device *fdev);
 void figment_device_wedge(struct figment_device *fdev, const char *why);
 
@@ -185,6 +291,8 @@ extern struct workqueue_struct *figment_cleanup_wq;
 extern bool figment_allow_unsafe;
 unsigned int figment_job_timeout_ms(void);
 unsigned int figment_preempt_timeout_ms(void);
+unsigned int figment_watchdog_ms(void);
+unsigned int figment_device_resets(void);
 unsigned long figment_fault_around(void);
 
 #endif

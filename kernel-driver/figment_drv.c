@@ -31,9 +31,11 @@
 #include "figment_pagemap.h"
 #include "figment_place.h"
 #include "figment_queue.h"
+#include "figment_reset.h"
 #include "figment_user_fence.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
+#include "figment_watchdog.h"
 
 bool figment_allow_unsafe;
 module_param_named(allow_unsafe, figment_allow_unsafe, bool, 0644);
@@ -51,6 +53,14 @@ static unsigned int figment_param_fault_around_kib = 64;
 module_param_named(fault_around_kib, figment_param_fault_around_kib, uint, 0644);
 MODULE_PARM_DESC(fault_around_kib, "With the strategy fault: KiB around a missing page that are mapped with it, a power of two (default: 64, 4 to 2048; 4: only the page)");
 
+static unsigned int figment_param_watchdog_ms = 100;
+module_param_named(watchdog_ms, figment_param_watchdog_ms, uint, 0644);
+MODULE_PARM_DESC(watchdog_ms, "Time in ms after which a lost interrupt is noticed, while jobs are in flight (default: 100, 10 to 10000; 0: never)");
+
+static unsigned int figment_param_device_resets = 8;
+module_param_named(device_resets, figment_param_device_resets, uint, 0644);
+MODULE_PARM_DESC(device_resets, "How often in a minute the whole device is reset because it has failed, before it is given up (default: 8; 0: at the first failure)");
+
 /** figment_cleanup_wq - Takes apart what can not be taken apart where it ends. */
 struct workqueue_struct *figment_cleanup_wq;
 
@@ -67,6 +77,20 @@ unsigned int figment_job_timeout_ms(void)
 unsigned int figment_preempt_timeout_ms(void)
 {
 	return clamp(READ_ONCE(figment_param_preempt_timeout_ms), 10U, 60000U);
+}
+
+/** figment_watchdog_ms() - Time from one look of the watchdog to the next, in ms; 0: none. */
+unsigned int figment_watchdog_ms(void)
+{
+	unsigned int ms = READ_ONCE(figment_param_watchdog_ms);
+
+	return ms ? clamp(ms, 10U, 10000U) : 0;
+}
+
+/** figment_device_resets() - Resets in a minute that may help. */
+unsigned int figment_device_resets(void)
+{
+	return READ_ONCE(figment_param_device_resets);
 }
 
 /** figment_fault_around() - Bytes around a fault that are looked at: a power of two. */
@@ -153,6 +177,9 @@ static int figment_open(struct drm_device *drm, struct drm_file *file)
 	}
 
 	kref_init(&ffile->client->refs);
+	get_task_comm(ffile->client->comm, current);
+	ffile->client->pid = task_tgid_nr(current);
+	ffile->client->id = file->client_id;
 	xa_init_flags(&ffile->vms, XA_FLAGS_ALLOC1);
 	xa_init_flags(&ffile->queues, XA_FLAGS_ALLOC1);
 	file->driver_priv = ffile;
@@ -437,8 +464,10 @@ static int figment_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	figment_debugfs_init(fdev);
 	ret = drm_dev_register(&fdev->drm, 0);
-	if (ret)
+	if (ret) {
 		figment_device_stop(fdev);
+		figment_watchdog_fini(fdev);
+	}
 	return ret;
 }
 
@@ -471,6 +500,8 @@ static void figment_remove(struct pci_dev *pdev)
 	figment_device_stop(fdev);
 	figment_queues_kill_all(fdev, -ENODEV);
 	drm_dev_unplug(&fdev->drm);
+	figment_watchdog_fini(fdev);
+	figment_reset_fini(fdev);
 	cancel_work_sync(&fdev->wedge_work);
 	figment_unplug_objects(fdev);
 	figment_pagemap_unplug(fdev);
@@ -484,6 +515,51 @@ static void figment_shutdown(struct pci_dev *pdev)
 	figment_queues_kill_all(fdev, -ENODEV);
 }
 
+/* --- resets from outside -------------------------------------------------- */
+
+/* FLR, or a reset of the bus: of sysfs, VFIO, or the kernel. */
+static void figment_reset_prepare(struct pci_dev *pdev)
+{
+	figment_device_pause(pci_get_drvdata(pdev));
+}
+
+static void figment_reset_done(struct pci_dev *pdev)
+{
+	figment_device_unpause(pci_get_drvdata(pdev));
+}
+
+static const struct pci_error_handlers figment_pci_errors = {
+	.reset_prepare = figment_reset_prepare,
+	.reset_done = figment_reset_done,
+};
+
+static int figment_suspend(struct device *dev)
+{
+	figment_device_pause(dev_get_drvdata(dev));
+	return 0;
+}
+
+static int figment_resume(struct device *dev)
+{
+	figment_device_unpause(dev_get_drvdata(dev));
+	return 0;
+}
+
+/* Suspend to RAM keeps VRAM, a power cut does not. */
+static int figment_freeze(struct device *dev)
+{
+	struct figment_device *fdev = dev_get_drvdata(dev);
+
+	drm_notice(&fdev->drm, "no hibernation: what is in VRAM would be lost\n");
+	return -EOPNOTSUPP;
+}
+
+static const struct dev_pm_ops figment_pm_ops = {
+	.suspend = pm_sleep_ptr(figment_suspend),
+	.resume = pm_sleep_ptr(figment_resume),
+	.freeze = pm_sleep_ptr(figment_freeze),
+};
+
 static const struct pci_device_id figment_pci_ids[] = {
 	{ PCI_DEVICE(FIGMENT_PCI_VENDOR_ID, FIGMENT_PCI_DEVICE_ID) },
 	{ }
@@ -496,6 +572,8 @@ static struct pci_driver figment_pci_driver = {
 	.probe = figment_probe,
 	.remove = figment_remove,
 	.shutdown = figment_shutdown,
+	.err_handler = &figment_pci_errors,
+	.driver.pm = pm_ptr(&figment_pm_ops),
 };
 
 static int __init figment_init(void)

@@ -4,6 +4,7 @@
 
 #include <linux/atomic.h>
 #include <linux/kref.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
@@ -19,6 +20,11 @@ struct figment_client {
 	struct kref refs;
 	/** @engine_ns: Device time that jobs have used. */
 	atomic64_t engine_ns;
+	/** @comm: Who has opened the file, for the log. */
+	char comm[TASK_COMM_LEN];
+	pid_t pid;
+	/** @id: As in fdinfo. */
+	u64 id;
 };
 
 void figment_client_put(struct figment_client *client);

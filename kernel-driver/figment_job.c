@@ -37,6 +37,8 @@ struct figment_job {
 	bool emitted;
 	/** @extensions: How often it was given more time; by the timeout work. */
 	u32 extensions;
+	/** @epoch: Of the device, since when it had time; by the timeout work, once emitted. */
+	u32 epoch;
 	u64 address;
 	u64 size;
 };
@@ -91,6 +93,7 @@ static struct dma_fence *figment_job_run(struct drm_sched_job *sched_job)
 	} else {
 		/* One for the scheduler; the first one is ours. */
 		fence = dma_fence_get(&job->fence->base);
+		job->epoch = READ_ONCE(job->queue->fdev->reset.epoch);
 		/* Pairs with the timeout work: it sees the fence with the flag. */
 		smp_store_release(&job->emitted, true);
 	}
@@ -117,6 +120,12 @@ static void figment_job_check(struct figment_job *job)
 	figment_queue_retire(queue);
 	if (dma_fence_is_signaled(&job->fence->base))
 		return;
+
+	/* Nor is a device that was away: the job gets its time once more. */
+	if (!figment_device_is_up(fdev) || job->epoch != READ_ONCE(fdev->reset.epoch)) {
+		job->epoch = READ_ONCE(fdev->reset.epoch);
+		return;
+	}
 
 	if (!figment_queue_has_begun(queue, job->fence) &&
 	    job->extensions++ < FIGMENT_JOB_EXTENSIONS) {

@@ -25,7 +25,7 @@ void figment_notice_begin(struct figment_notice *notice, struct figment_vm *vm, 
 {
 	*notice = (struct figment_notice){};
 	if (trace_figment_notifier_enabled())
-		trace_figment_notifier(vm, svm, range, figment_queues_are_busy(vm));
+		trace_figment_notifier(vm, svm, range, figment_queues_are_busy(vm->fdev, vm));
 	if (!trace_figment_notifier_done_enabled())
 		return;
 	notice->timed = true;

@@ -33,6 +33,7 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 
+#include "figment_bo.h"
 #include "figment_device.h"
 #include "figment_pagemap.h"
 
@@ -181,10 +182,12 @@ static void figment_pagemap_copy(struct page *page, const struct drm_pagemap_add
 	u64 offset = figment_pagemap_offset(fdev, page);
 	u64 at, size = PAGE_SIZE << addr->order;
 
+	figment_vram_enter(fdev);
 	for (at = 0; at < size; at += PAGE_SIZE)
 		figment_pagemap_copy_page(fdev, offset + at,
 					  figment_pagemap_system_page(fdev, addr->addr + at),
 					  to_vram);
+	figment_vram_exit(fdev);
 	atomic64_add(size >> PAGE_SHIFT,
 		     to_vram ? &fdev->pagemap.to_vram : &fdev->pagemap.to_system);
 }
@@ -195,7 +198,9 @@ static void figment_pagemap_clear(struct page *page)
 	struct figment_device *fdev = figment_pagemap_device(page);
 	unsigned long pages = folio_nr_pages(page_folio(page));
 
+	figment_vram_enter(fdev);
 	memset_io(fdev->vram.map + figment_pagemap_offset(fdev, page), 0, pages * PAGE_SIZE);
+	figment_vram_exit(fdev);
 	atomic64_add(pages, &fdev->pagemap.to_vram);
 }
 

@@ -31,6 +31,7 @@
 
 #include "figment_device.h"
 #include "figment_pt.h"
+#include "figment_reset.h"
 #include "figment_tlb.h"
 
 #define FIGMENT_PT_ENTRIES	((unsigned int)BIT(FIGMENT_PT_ENTRIES_LG2))
@@ -636,9 +637,7 @@ int figment_pt_init(struct figment_pt_space *space, struct figment_device *fdev,
 
 	figment_pt_init_lock(space);
 	figment_pt_stock_init(&space->spare);
-	/* writeq() orders this after the zeros of the table for the device. */
-	figment_write64(fdev, FIGMENT_REG_ASID_ROOT(asid),
-			space->root->bus | FIGMENT_ROOT_VALID | root_flags);
+	figment_device_set_root(fdev, asid, space->root->bus | FIGMENT_ROOT_VALID | root_flags);
 	return 0;
 }
 ALLOW_ERROR_INJECTION(figment_pt_init, ERRNO);
@@ -666,7 +665,7 @@ void figment_pt_fini(struct figment_pt_space *space)
 	mutex_lock(&space->lock);
 	root = space->root;
 	if (root && drm_dev_enter(&space->fdev->drm, &idx)) {
-		figment_write64(space->fdev, FIGMENT_REG_ASID_ROOT(space->asid), 0);
+		figment_device_set_root(space->fdev, space->asid, 0);
 		figment_tlb_wait(space->fdev, figment_tlb_issue_asid(space->fdev, space->asid));
 		drm_dev_exit(idx);
 	}

@@ -93,8 +93,7 @@ void figment_queue_kill(struct figment_queue *queue, int error)
 
 	cookie = dma_fence_begin_signalling();
 	if (drm_dev_enter(&fdev->drm, &idx)) {
-		if (!figment_device_wedged(fdev))
-			figment_queue_reset(queue);
+		figment_queue_reset(queue);
 		drm_dev_exit(idx);
 	}
 	figment_queue_retire(queue);
@@ -120,6 +119,39 @@ void figment_queue_kill(struct figment_queue *queue, int error)
 		RCU_INIT_POINTER(fdev->queues.slot[queue->hw_id], NULL);
 }
 
+/** figment_queue_find() - The queue with that number, with a reference; or NULL. */
+struct figment_queue *figment_queue_find(struct figment_device *fdev, u32 hw_id)
+{
+	struct figment_queue *queue;
+
+	guard(mutex)(&fdev->queues.lock);
+	queue = rcu_dereference_protected(fdev->queues.slot[hw_id],
+					  lockdep_is_held(&fdev->queues.lock));
+	/* Without a reference it is on its way out, but kills itself first. */
+	return queue && kref_get_unless_zero(&queue->refs) ? queue : NULL;
+}
+
+/**
+ * figment_queues_visit() - Call a function for each queue that lives.
+ * @fdev: the device
+ * @visit: called under &figment_queue.hw_lock
+ */
+void figment_queues_visit(struct figment_device *fdev, void (*visit)(struct figment_queue *queue))
+{
+	u32 i;
+
+	for (i = 0; i < fdev->info.queues; i++) {
+		struct figment_queue *queue = figment_queue_find(fdev, i);
+
+		if (!queue)
+			continue;
+		scoped_guard(mutex, &queue->hw_lock)
+			if (!queue->dead)
+				visit(queue);
+		figment_queue_put(queue);
+	}
+}
+
 /**
  * figment_queues_kill_all() - Kill the queues of all files.
  * @fdev: the device, wedged: no queue can come
@@ -130,15 +162,8 @@ void figment_queues_kill_all(struct figment_device *fdev, int error)
 	u32 i;
 
 	for (i = 0; i < fdev->info.queues; i++) {
-		struct figment_queue *queue;
+		struct figment_queue *queue = figment_queue_find(fdev, i);
 
-		scoped_guard(mutex, &fdev->queues.lock) {
-			queue = rcu_dereference_protected(fdev->queues.slot[i],
-							  lockdep_is_held(&fdev->queues.lock));
-			/* Without a reference it is on its way out, but kills itself first. */
-			if (queue && !kref_get_unless_zero(&queue->refs))
-				queue = NULL;
-		}
 		if (!queue)
 			continue;
 		figment_queue_kill(queue, error);
@@ -146,20 +171,51 @@ void figment_queues_kill_all(struct figment_device *fdev, int error)
 	}
 }
 
-/** figment_queues_are_busy() - Does a VM have jobs that have not ended? In any context. */
-bool figment_queues_are_busy(struct figment_vm *vm)
+/**
+ * figment_queues_are_busy() - Are there jobs that have not ended?
+ * @fdev: the device; any context
+ * @vm: of this VM; NULL: of any
+ */
+bool figment_queues_are_busy(struct figment_device *fdev, struct figment_vm *vm)
 {
-	struct figment_device *fdev = vm->fdev;
 	unsigned int i;
 
 	guard(rcu)();
 	for (i = 0; i < fdev->info.queues; i++) {
 		struct figment_queue *queue = rcu_dereference(fdev->queues.slot[i]);
 
-		if (queue && queue->vm == vm && figment_queue_is_busy(queue))
+		if (queue && (!vm || queue->vm == vm) && figment_queue_is_busy(queue))
 			return true;
 	}
 	return false;
+}
+
+/** figment_queues_silence() - No more doorbells; any context. */
+void figment_queues_silence(struct figment_device *fdev)
+{
+	unsigned int i;
+
+	guard(rcu)();
+	for (i = 0; i < fdev->info.queues; i++) {
+		struct figment_queue *queue = rcu_dereference(fdev->queues.slot[i]);
+
+		if (queue)
+			figment_queue_silence(queue);
+	}
+}
+
+/** figment_queues_retire() - Signal the fences of jobs that nobody has told of; any context. */
+void figment_queues_retire(struct figment_device *fdev)
+{
+	unsigned int i;
+
+	guard(rcu)();
+	for (i = 0; i < fdev->info.queues; i++) {
+		struct figment_queue *queue = rcu_dereference(fdev->queues.slot[i]);
+
+		if (queue)
+			figment_queue_retire(queue);
+	}
 }
 
 static void figment_queue_fini_sched(struct figment_queue *queue)
@@ -323,8 +379,6 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 	ret = figment_queue_alloc_slot(queue);
 	if (!ret) {
 		figment_queue_map_ring(queue, &stock);
-		figment_write64(fdev, FIGMENT_REG_QUEUE(queue->hw_id) + FIGMENT_QUEUE_DESC,
-				queue->control_bus);
 		queue->suspended = vm->strategy->add_queue;
 		figment_queue_restart(queue);
 	}

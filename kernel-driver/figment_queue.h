@@ -36,6 +36,8 @@ struct figment_fence {
 	struct list_head link;
 	/** @begin: Where its packets begin in the ring, free-running bytes. */
 	u64 begin;
+	/** @end: Where they end. */
+	u64 end;
 	/** @stamped: The device notes when it begins and ends. */
 	bool stamped;
 };
@@ -88,6 +90,12 @@ struct figment_queue {
 	bool suspended;
 	/** @saved: The descriptor has its state; else it begins at a job. Under @hw_lock. */
 	bool saved;
+	/** @leaving: The device has been asked to put it aside; under @hw_lock. */
+	bool leaving;
+	/** @described: The device knows the descriptor; under @hw_lock. */
+	bool described;
+	/** @drain: Where the ring ended when the device was paused; under @hw_lock. */
+	u64 drain;
 
 	/** @lock: Guards what follows; taken in hard irq. */
 	spinlock_t lock;
@@ -97,6 +105,8 @@ struct figment_queue {
 	u64 write;
 	/** @seqno: Of the job that was emitted last. */
 	u64 seqno;
+	/** @disbelieved: The last number of a job from the device that was wrong. */
+	u64 disbelieved;
 	u64 fence_context;
 	/** @running: The device has the queue; doorbells count. */
 	bool running;
@@ -150,14 +160,19 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 struct figment_queue *figment_queue_get(struct figment_queue *queue);
 void figment_queue_put(struct figment_queue *queue);
 void figment_queue_kill(struct figment_queue *queue, int error);
+struct figment_queue *figment_queue_find(struct figment_device *fdev, u32 hw_id);
+void figment_queues_visit(struct figment_device *fdev, void (*visit)(struct figment_queue *queue));
 void figment_queues_kill_all(struct figment_device *fdev, int error);
-bool figment_queues_are_busy(struct figment_vm *vm);
+bool figment_queues_are_busy(struct figment_device *fdev, struct figment_vm *vm);
+void figment_queues_silence(struct figment_device *fdev);
+void figment_queues_retire(struct figment_device *fdev);
 void figment_queue_query(struct figment_queue *queue, struct drm_figment_queue_query *args);
 
 /* figment_ring.c */
 int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
 		       u64 address, u64 size);
 void figment_queue_retire(struct figment_queue *queue);
+void figment_queue_silence(struct figment_queue *queue);
 bool figment_queue_has_begun(struct figment_queue *queue, struct figment_fence *fence);
 struct figment_fence *figment_queue_first(struct figment_queue *queue);
 void figment_queue_count(struct figment_queue *queue, int error, u32 code, u64 address);
@@ -166,10 +181,12 @@ int figment_queue_reserve(struct figment_queue *queue);
 void figment_queue_unreserve(struct figment_queue *queue);
 bool figment_queue_has_failed(struct figment_queue *queue, u64 errors);
 bool figment_queue_is_busy(struct figment_queue *queue);
+u64 figment_queue_written(struct figment_queue *queue);
+bool figment_queue_has_drained(struct figment_queue *queue, u64 position);
 
 /* figment_recovery.c */
 u32 figment_queue_read32(struct figment_queue *queue, u32 reg);
-void figment_queue_command(struct figment_queue *queue, u32 command);
+bool figment_queue_command(struct figment_queue *queue, u32 command);
 void figment_queue_restart(struct figment_queue *queue);
 void figment_queue_reset(struct figment_queue *queue);
 void figment_queue_reset_and_blame(struct figment_queue *queue, int error, u32 code,
@@ -178,11 +195,14 @@ bool figment_queue_take_error(struct figment_queue *queue);
 void figment_queue_stopped(struct figment_queue *queue);
 void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late);
 void figment_queue_error_work(struct work_struct *work);
+void figment_queue_lose(struct figment_queue *queue);
 
 /* figment_suspend.c */
 void figment_queue_suspend_begin(struct figment_queue *queue);
 void figment_queue_suspend_end(struct figment_queue *queue, ktime_t deadline);
 void figment_queue_resume(struct figment_queue *queue);
+void figment_queue_return(struct figment_queue *queue);
+void figment_queues_put_aside(struct figment_device *fdev);
 void figment_queue_set_fault(struct figment_queue *queue, u64 address, bool write);
 bool figment_queue_get_fault(struct figment_queue *queue, u64 *address, bool *write);
 void figment_queue_answer_fault(struct figment_queue *queue, u64 address, bool kill);

@@ -11,6 +11,8 @@
 
 #include "figment_device.h"
 #include "figment_queue.h"
+#include "figment_reset.h"
+#include "figment_trace.h"
 #include "figment_user_fence.h"
 #include "figment_vm.h"
 
@@ -22,11 +24,30 @@ u32 figment_queue_read32(struct figment_queue *queue, u32 reg)
 	return figment_read32(queue->fdev, FIGMENT_REG_QUEUE(queue->hw_id) + reg);
 }
 
-/** figment_queue_command() - Write FIGMENT_QUEUE_COMMAND; under &figment_queue.hw_lock. */
-void figment_queue_command(struct figment_queue *queue, u32 command)
+/**
+ * figment_queue_command() - Write FIGMENT_QUEUE_COMMAND.
+ * @queue: the queue, whose @hw_lock is held
+ * @command: what to write
+ *
+ * Return: false when the device is in reset, or on the way there: nothing is done.
+ */
+bool figment_queue_command(struct figment_queue *queue, u32 command)
 {
-	figment_write32(queue->fdev, FIGMENT_REG_QUEUE(queue->hw_id) + FIGMENT_QUEUE_COMMAND,
-			command);
+	bool starts = command == FIGMENT_QUEUE_START || command == FIGMENT_QUEUE_RESUME;
+	u32 block = FIGMENT_REG_QUEUE(queue->hw_id);
+	struct figment_device *fdev = queue->fdev;
+
+	lockdep_assert_held(&queue->hw_lock);
+
+	guard(spinlock_irqsave)(&fdev->gate.lock);
+	if (fdev->gate.level < (starts ? FIGMENT_UP : FIGMENT_STOPPING))
+		return false;
+	if (starts && !queue->described) {
+		figment_write64(fdev, block + FIGMENT_QUEUE_DESC, queue->control_bus);
+		queue->described = true;
+	}
+	figment_write32(fdev, block + FIGMENT_QUEUE_COMMAND, command);
+	return true;
 }
 
 static int figment_code_to_errno(u32 code)
@@ -70,12 +91,16 @@ static void figment_queue_start(struct figment_queue *queue, u64 read)
 		.read = cpu_to_le64(read),
 		.write = cpu_to_le64(queue->write),
 	};
-	queue->running = true;
 	/* writel() orders this after the descriptor for the device. */
-	figment_queue_command(queue, FIGMENT_QUEUE_START);
+	queue->running = figment_queue_command(queue, FIGMENT_QUEUE_START);
 }
 
-/** figment_queue_restart() - Start a queue that is off, with the first job that has not ended. */
+/**
+ * figment_queue_restart() - Start a queue that is off, with the first job that has not ended.
+ * @queue: the queue
+ *
+ * When the device is in reset it does so with figment_queue_return().
+ */
 void figment_queue_restart(struct figment_queue *queue)
 {
 	struct figment_fence *first;
@@ -101,13 +126,16 @@ void figment_queue_reset(struct figment_queue *queue)
 
 	lockdep_assert_held(&queue->hw_lock);
 
-	scoped_guard(spinlock_irqsave, &queue->lock)
-		queue->running = false;
+	figment_queue_silence(queue);
+	queue->leaving = false;
 
-	figment_queue_command(queue, FIGMENT_QUEUE_RESET);
-	if (read_poll_timeout(figment_queue_read32, state, state == FIGMENT_QUEUE_OFF,
+	if (figment_queue_command(queue, FIGMENT_QUEUE_RESET) &&
+	    read_poll_timeout(figment_queue_read32, state,
+			      state == FIGMENT_QUEUE_OFF || figment_device_is_down(fdev),
 			      20, FIGMENT_QUEUE_RESET_US, false, queue, FIGMENT_QUEUE_STATE))
-		figment_device_wedge(fdev, "a queue can not be reset");
+		figment_device_fail(fdev, "a queue can not be reset", queue);
+	if (figment_device_is_down(fdev))
+		figment_device_wait_quiet(fdev);
 }
 
 static void figment_queue_blame(struct figment_queue *queue, struct figment_fence *guilty,
@@ -119,6 +147,10 @@ static void figment_queue_blame(struct figment_queue *queue, struct figment_fenc
 		list_move_tail(&guilty->link, &done);
 		figment_queue_count(queue, error, code, address);
 	}
+	if (error == -ECANCELED)
+		atomic64_inc(&queue->fdev->counts.jobs_canceled);
+	else
+		atomic64_inc(&queue->fdev->counts.jobs_failed);
 	dma_fence_set_error(&guilty->base, error);
 	figment_fence_signal_list(&done);
 	figment_user_fence_wake(queue->fdev);
@@ -139,6 +171,9 @@ void figment_queue_reset_and_blame(struct figment_queue *queue, int error, u32 c
 
 	lockdep_assert_held(&queue->hw_lock);
 
+	atomic64_inc(&queue->fdev->counts.queue_resets);
+	trace_figment_reset(queue->fdev, queue, code ? "error" : late ? "timeout" : "preemption",
+			    error);
 	figment_queue_reset(queue);
 	/* It may have ended just before the reset. */
 	figment_queue_retire(queue);
@@ -160,7 +195,9 @@ bool figment_queue_take_error(struct figment_queue *queue)
 	u64 address;
 	u32 code;
 
-	if (figment_queue_read32(queue, FIGMENT_QUEUE_STATE) != FIGMENT_QUEUE_ERROR)
+	/* A reset has taken the error away, and the job with it. */
+	if (figment_device_is_down(fdev) ||
+	    figment_queue_read32(queue, FIGMENT_QUEUE_STATE) != FIGMENT_QUEUE_ERROR)
 		return false;
 
 	code = figment_queue_read32(queue, FIGMENT_QUEUE_CODE);
@@ -192,7 +229,7 @@ void figment_queue_recover(struct figment_queue *queue, struct figment_fence *la
 	if (queue->dead || !drm_dev_enter(&fdev->drm, &idx))
 		return;
 
-	if (!figment_queue_take_error(queue) && late) {
+	if (!figment_queue_take_error(queue) && late && figment_device_is_up(fdev)) {
 		drm_dbg_driver(&fdev->drm, "queue %u: job %llu takes too long\n",
 			       queue->hw_id, late->base.seqno);
 		figment_queue_reset_and_blame(queue, -ETIME, FIGMENT_CODE_NONE, 0, late);
@@ -219,4 +256,26 @@ void figment_queue_error_work(struct work_struct *work)
 void figment_queue_stopped(struct figment_queue *queue)
 {
 	queue_work(queue->fdev->reset_wq, &queue->error_work);
+}
+
+/**
+ * figment_queue_lose() - The whole device has been reset: what is left of a queue?
+ * @queue: the queue
+ */
+void figment_queue_lose(struct figment_queue *queue)
+{
+	struct figment_fence *first;
+
+	lockdep_assert_held(&queue->hw_lock);
+
+	queue->described = false;
+	queue->leaving = false;
+	figment_queue_retire(queue);
+	/* All that it needs is in the descriptor. */
+	if (queue->saved)
+		return;
+
+	first = figment_queue_first(queue);
+	if (first && figment_queue_has_begun(queue, first))
+		figment_queue_blame(queue, first, -ECANCELED, FIGMENT_CODE_NONE, 0);
 }

@@ -13,6 +13,10 @@
  * Jobs of a queue are executed in order, so the number says it for all jobs up
  * to it. What the event says is not looked at: the number in memory is.
  *
+ * But the number alone is not believed. A job that has not noted when it ended has
+ * not, whatever the number says; and one whose packets the descriptor says are
+ * retired has ended, also if the number does not say so.
+ *
  * Queues of long-running VMs have no scheduler: SUBMIT writes to the ring, and
  * the fences are for us alone.
  */
@@ -24,6 +28,7 @@
 #include "figment_event.h"
 #include "figment_queue.h"
 #include "figment_vm.h"
+#include "figment_watchdog.h"
 
 #define FIGMENT_JOB_QWORDS_MAX		10
 #define FIGMENT_QUEUE_SPACE_MS		100
@@ -111,6 +116,7 @@ int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
 					       FIGMENT_RELEASE_EVENT));
 	figment_ring_put(queue, control + offsetof(struct figment_control, fence));
 	figment_ring_put(queue, fence->base.seqno);
+	fence->end = queue->write;
 
 	/* Dropped when it signals. */
 	dma_fence_get(&fence->base);
@@ -123,6 +129,7 @@ int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
 		       queue->fdev->doorbells + queue->hw_id * FIGMENT_DOORBELL_BYTES);
 		drm_dev_exit(idx);
 	}
+	figment_watchdog_arm(queue->fdev);
 	return 0;
 }
 
@@ -178,6 +185,46 @@ void figment_fence_signal_list(struct list_head *list)
 	}
 }
 
+static void figment_queue_disbelieve(struct figment_queue *queue, u64 number)
+{
+	lockdep_assert_held(&queue->lock);
+
+	/* Once for each such number. */
+	if (number == queue->disbelieved)
+		return;
+	queue->disbelieved = number;
+	atomic64_inc(&queue->fdev->counts.completions_corrupt);
+	drm_err_ratelimited(&queue->fdev->drm,
+			    "queue %u: the device says that job %llu has ended, of %llu\n",
+			    queue->hw_id, number, queue->seqno);
+}
+
+/* Has a job ended, if the device has written @number? Sees what it wrote, if so. */
+static bool figment_queue_has_ended(struct figment_queue *queue, struct figment_fence *fence,
+				    u64 number)
+{
+	struct figment_descriptor *desc = &queue->control->descriptor;
+
+	lockdep_assert_held(&queue->lock);
+
+	/* One without packets has nothing to end. */
+	if (fence->base.seqno <= number &&
+	    (!fence->stamped || READ_ONCE(figment_queue_stamp(queue, fence)->end))) {
+		/* What jobs wrote comes before their number and their stamp: see it, too. */
+		dma_rmb();
+		return true;
+	}
+
+	/* The number was written before this: if it does not say so now, it is wrong. */
+	if (le64_to_cpu(READ_ONCE(desc->read)) < fence->end)
+		return false;
+	dma_rmb();
+	number = le64_to_cpu(READ_ONCE(queue->control->fence));
+	if (fence->base.seqno > number)
+		figment_queue_disbelieve(queue, number);
+	return true;
+}
+
 /**
  * figment_queue_retire() - Signal the fences of the jobs that have ended.
  * @queue: the queue
@@ -189,25 +236,20 @@ void figment_queue_retire(struct figment_queue *queue)
 	struct figment_fence *fence, *next;
 	LIST_HEAD(done);
 	bool cookie;
-	u64 ended;
+	u64 number;
 
 	cookie = dma_fence_begin_signalling();
 	scoped_guard(spinlock_irqsave, &queue->lock) {
 		if (list_empty(&queue->in_flight))
 			break;
 
-		ended = le64_to_cpu(READ_ONCE(queue->control->fence));
-		/* What jobs wrote comes before their number: see it, too. */
+		number = le64_to_cpu(READ_ONCE(queue->control->fence));
+		/* The stamps are older than that. */
 		dma_rmb();
-		if (ended > queue->seqno) {
-			drm_err_ratelimited(&queue->fdev->drm,
-					    "queue %u: job %llu has ended, but %llu was the last\n",
-					    queue->hw_id, ended, queue->seqno);
-			break;
-		}
-
+		if (number > queue->seqno)
+			figment_queue_disbelieve(queue, number);
 		list_for_each_entry_safe(fence, next, &queue->in_flight, link) {
-			if (fence->base.seqno > ended)
+			if (!figment_queue_has_ended(queue, fence, number))
 				break;
 			list_move_tail(&fence->link, &done);
 			atomic64_add(figment_queue_time_used(queue, fence),
@@ -217,6 +259,13 @@ void figment_queue_retire(struct figment_queue *queue)
 	}
 	figment_fence_signal_list(&done);
 	dma_fence_end_signalling(cookie);
+}
+
+/** figment_queue_silence() - No more doorbells until the queue is started; any context. */
+void figment_queue_silence(struct figment_queue *queue)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	queue->running = false;
 }
 
 /** figment_queue_has_begun() - True when the device has begun with a job. */
@@ -294,6 +343,23 @@ bool figment_queue_has_failed(struct figment_queue *queue, u64 errors)
 {
 	guard(spinlock_irqsave)(&queue->lock);
 	return queue->dead || queue->errors != errors;
+}
+
+/** figment_queue_written() - Where the ring ends by now. */
+u64 figment_queue_written(struct figment_queue *queue)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	return queue->write;
+}
+
+/** figment_queue_has_drained() - Have all jobs ended that begin before @position of the ring? */
+bool figment_queue_has_drained(struct figment_queue *queue, u64 position)
+{
+	struct figment_fence *first;
+
+	guard(spinlock_irqsave)(&queue->lock);
+	first = list_first_entry_or_null(&queue->in_flight, struct figment_fence, link);
+	return !first || first->begin >= position;
 }
 
 /** figment_queue_is_busy() - Does it have jobs that have not ended? */

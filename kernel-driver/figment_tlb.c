@@ -9,8 +9,10 @@
  *
  * All of this runs in mmu notifiers: no allocation, no interruptible wait, and
  * an end even when the device is sick. When the device does not acknowledge, it
- * is wedged, which cuts it off from memory; then, too, no old translation is
- * in use and the caller may go on.
+ * is reset, and a device in reset has no translation: the caller may go on.
+ *
+ * Each reset makes the device count from one again, so our sequence numbers are
+ * figment_device.tlb.base ahead of those of the device.
  */
 #include <linux/bitfield.h>
 #include <linux/jiffies.h>
@@ -18,26 +20,39 @@
 #include <drm/drm_drv.h>
 
 #include "figment_device.h"
+#include "figment_reset.h"
 #include "figment_tlb.h"
 
 /* A lost interrupt costs this much: then the register is read. */
 #define FIGMENT_TLB_POLL_MS	10
-/* Without any acknowledgment for so long the device is taken for dead. */
+/* Not acknowledged for so long: the device is reset. */
 #define FIGMENT_TLB_DEAD_MS	10000
 
-/** figment_tlb_init() - Prepare the bookkeeping; the device has just been reset. */
+/** figment_tlb_init() - Prepare the bookkeeping. */
 void figment_tlb_init(struct figment_device *fdev)
 {
-	spin_lock_init(&fdev->tlb.lock);
 	init_waitqueue_head(&fdev->tlb.wait);
-	atomic64_set(&fdev->tlb.done, 0);
-	fdev->tlb.issued = 0;
+}
+
+/**
+ * figment_tlb_restart() - The device has been reset and knows no translation.
+ * @fdev: the device, gate and event ring locked
+ *
+ * Nobody needs to be woken: whoever waits was, when the device became quiet.
+ */
+void figment_tlb_restart(struct figment_device *fdev)
+{
+	lockdep_assert_held(&fdev->gate.lock);
+	lockdep_assert_held(&fdev->events.lock);
+
+	fdev->tlb.base = fdev->tlb.issued;
+	atomic64_set(&fdev->tlb.done, fdev->tlb.issued);
 }
 
 /**
  * figment_tlb_acknowledge() - Note that invalidations have been acknowledged.
- * @fdev: the device
- * @seq: sequence number of the last one
+ * @fdev: the device, gate or event ring locked
+ * @seq: sequence number of the last one, as the device counts
  *
  * Any context, hard irq included.
  */
@@ -45,6 +60,7 @@ void figment_tlb_acknowledge(struct figment_device *fdev, u64 seq)
 {
 	s64 old = atomic64_read(&fdev->tlb.done);
 
+	seq += fdev->tlb.base;
 	do {
 		if (seq <= (u64)old)
 			return;
@@ -52,10 +68,26 @@ void figment_tlb_acknowledge(struct figment_device *fdev, u64 seq)
 	wake_up_all(&fdev->tlb.wait);
 }
 
+/* Ask the device how far it is; false: it is not there. The caller is inside drm_dev_enter(). */
+static bool figment_tlb_poll(struct figment_device *fdev)
+{
+	u64 done;
+
+	guard(spinlock_irqsave)(&fdev->gate.lock);
+	if (fdev->gate.level == FIGMENT_DOWN)
+		return true;
+	done = figment_read64(fdev, FIGMENT_REG_INVAL_DONE);
+	if (done == U64_MAX)
+		return false;
+	figment_tlb_acknowledge(fdev, done);
+	return true;
+}
+
 /** figment_tlb_is_done() - Is it acknowledged, or can the device not reach memory any more? */
 bool figment_tlb_is_done(struct figment_device *fdev, u64 seq)
 {
-	return (u64)atomic64_read(&fdev->tlb.done) >= seq || READ_ONCE(fdev->quiet);
+	return (u64)atomic64_read(&fdev->tlb.done) >= seq ||
+	       READ_ONCE(fdev->gate.quiet);
 }
 
 /**
@@ -77,14 +109,10 @@ void figment_tlb_wait(struct figment_device *fdev, u64 seq)
 		return;
 	while (!wait_event_timeout(fdev->tlb.wait, figment_tlb_is_done(fdev, seq),
 				   msecs_to_jiffies(FIGMENT_TLB_POLL_MS))) {
-		u64 done = figment_read64(fdev, FIGMENT_REG_INVAL_DONE);
+		bool there = figment_tlb_poll(fdev);
 
-		/* All ones: the device is gone; figment_device_wedge() will find out. */
-		if (done != U64_MAX)
-			figment_tlb_acknowledge(fdev, done);
-		if (!figment_tlb_is_done(fdev, seq) &&
-		    (done == U64_MAX || time_after(jiffies, dead)))
-			figment_device_wedge(fdev, "an invalidation was not acknowledged");
+		if (!figment_tlb_is_done(fdev, seq) && (!there || time_after(jiffies, dead)))
+			figment_device_fail(fdev, "an invalidation is not acknowledged", NULL);
 	}
 	drm_dev_exit(idx);
 }
@@ -102,23 +130,24 @@ static u64 figment_tlb_issue(struct figment_device *fdev, u64 first, u64 last, u
 	 * The device refuses what exceeds its depth, and a refused
 	 * invalidation is never acknowledged: leave no chance for that.
 	 */
-	spin_lock_irqsave(&fdev->tlb.lock, flags);
+	spin_lock_irqsave(&fdev->gate.lock, flags);
 	while (fdev->tlb.issued - (u64)atomic64_read(&fdev->tlb.done) >= FIGMENT_INVAL_DEPTH &&
-	       !READ_ONCE(fdev->quiet)) {
+	       fdev->gate.level != FIGMENT_DOWN) {
 		u64 oldest = fdev->tlb.issued - FIGMENT_INVAL_DEPTH + 1;
 
-		spin_unlock_irqrestore(&fdev->tlb.lock, flags);
+		spin_unlock_irqrestore(&fdev->gate.lock, flags);
 		figment_tlb_wait(fdev, oldest);
-		spin_lock_irqsave(&fdev->tlb.lock, flags);
+		spin_lock_irqsave(&fdev->gate.lock, flags);
 	}
 	seq = ++fdev->tlb.issued;
-	if (!READ_ONCE(fdev->quiet)) {
+	/* Otherwise the reset does it. */
+	if (fdev->gate.level != FIGMENT_DOWN) {
 		figment_write64(fdev, FIGMENT_REG_INVAL_FIRST, first);
 		figment_write64(fdev, FIGMENT_REG_INVAL_LAST, last);
 		/* writeq() orders this after the page-table writes for the device. */
 		figment_write64(fdev, FIGMENT_REG_INVAL_COMMAND, command | FIGMENT_INVAL_EVENT);
 	}
-	spin_unlock_irqrestore(&fdev->tlb.lock, flags);
+	spin_unlock_irqrestore(&fdev->gate.lock, flags);
 	drm_dev_exit(idx);
 	return seq;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Tracepoints of mmu notifiers, /sys/kernel/tracing/events/figment. Emitted by
- * figment_notice.h; docs/driver.md has an example.
+ * Tracepoints, /sys/kernel/tracing/events/figment: of mmu notifiers, emitted by
+ * figment_notice.h, and of resets; docs/driver.md has an example.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM figment
@@ -15,6 +15,7 @@
 
 #include "figment_device.h"
 #include "figment_notice.h"
+#include "figment_queue.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -98,6 +99,25 @@ TRACE_EVENT(figment_notifier_done,
 		      __get_str(device), __entry->vm, __get_str(strategy), __entry->svm,
 		      figment_show_event(__entry->event), __entry->start, __entry->end,
 		      __entry->blockable, __entry->total_ns, __entry->waited_ns, __entry->pages)
+);
+
+/* A queue is about to be reset; or the whole device was. */
+TRACE_EVENT(figment_reset,
+	    TP_PROTO(const struct figment_device *fdev, const struct figment_queue *queue,
+		     const char *cause, int error),
+	    TP_ARGS(fdev, queue, cause, error),
+	    TP_STRUCT__entry(__string(device, dev_name(fdev->drm.dev))
+			     __string(cause, cause)
+			     __field(int, queue)
+			     __field(int, vm)
+			     __field(int, error)),
+	    TP_fast_assign(__assign_str(device);
+			   __assign_str(cause);
+			   __entry->queue = queue ? (int)queue->hw_id : -1;
+			   __entry->vm = queue ? (int)queue->vm->pt.asid : -1;
+			   __entry->error = error;),
+	    TP_printk("device=%s queue=%d vm=%d error=%d cause=%s", __get_str(device),
+		      __entry->queue, __entry->vm, __entry->error, __get_str(cause))
 );
 
 #endif

@@ -18,13 +18,15 @@
  *	        [ dma_fence_wait() ]		by notifiers, under the lock for writing
  *	        figment_pt_space.lock		mutex
  *	          drm_gem_object.gpuva.lock	mutex
- *	          figment_device.tlb.lock	spinlock
+ *	          figment_device.gate.lock	spinlock, hard irq
  *	        figment_vm.preempt.lock		mutex
+ *	        figment_device.reset.lock	mutex
  *	        figment_queue.hw_lock		mutex
  *	          figment_device.queues.lock	mutex
  *	          figment_pt_space.lock		to unmap the ring of a dead queue
  *	        figment_device.events.lock	spinlock, hard irq
  *	          figment_queue.lock		spinlock, hard irq
+ *	            figment_device.gate.lock	spinlock, hard irq
  *
  * - The notifier lock is taken for writing by mmu notifiers, thus in reclaim:
  *   nothing is allocated under it, nor under any lock below it. Jobs take it for
@@ -42,7 +44,9 @@
  *   pages locked. Pages of others may have to leave for it: of those no page is
  *   waited for, and no other lock taken than those that a notifier of theirs takes.
  *   Memory that comes back for a CPU does so under the mmap_lock of that CPU, with no lock
- *   of ours but those of notifiers. figment_device.vram.lock is taken below mmap_lock
+ *   of ours but those of notifiers, and figment_device.vram.access, which all CPUs hold
+ *   for reading while they use VRAM, below mmap_lock, and nobody for writing for longer
+ *   than it takes to close or open it. figment_device.vram.lock is taken below mmap_lock
  *   and allocates; the lock of figment_device.pagemap.blocks is a leaf, and is taken in
  *   interrupts.
  * - figment_device.vms.lock is taken before all of these, at unplug, and alone
