@@ -3,17 +3,22 @@
 // The driver comes and goes: module unload and reload, and unbinding from the device
 // while a process holds it open.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "guest.h"
+#include "module_parameter.h"
 #include "process.h"
 
 namespace figment::guest {
@@ -41,6 +46,41 @@ int load() {
 bool nodes_come(std::size_t count) {
   return stress::poll_until([&] { return Device::nodes().size() == count; }, after(kPatience));
 }
+
+/// GPUs of all strategies on offer, each with a job that stays on memory of this process.
+class BusyGpus {
+ public:
+  BusyGpus() {
+    const Device device = Device::open();
+    for (const auto& strategy : kStrategies) {
+      if (!strategy.safe || !device.offers(strategy.strategy)) continue;
+      Gpu& gpu = *gpus_.emplace_back(std::make_unique<Gpu>(strategy.strategy));
+      gpu.vm.map_userptr({.at = kData, .memory = memory_.bytes()});
+      CommandList list = gpu.gate();
+      list.fill({.at = kData, .bytes = 8, .value = 1});
+      if (strategy.long_running) {
+        gpu.begin_on(gpu.queue, list);
+      } else {
+        fences_.push_back(gpu.start(list).sync_file());
+      }
+    }
+  }
+  /// All of them have ended, and badly.
+  void expect_lost() {
+    for (const UniqueFd& fence : fences_) {
+      EXPECT_TRUE(stress::poll_until([&] { return sync_file_result(fence).has_value(); },
+                                     after(kPatience)));
+      EXPECT_ERRNO(sync_file_result(fence).value_or(0), ENODEV);
+    }
+    for (const auto& gpu : gpus_) EXPECT_ERRNO(gpu->run({}), ENODEV);
+    EXPECT_EQ(memory_.as<std::uint64_t>()[0], 0u);
+  }
+
+ private:
+  const Mapping memory_ = anonymous_memory(1_MiB);
+  std::vector<std::unique_ptr<Gpu>> gpus_;
+  std::vector<UniqueFd> fences_;
+};
 
 class Module : public testing::Test {
  protected:
@@ -82,6 +122,42 @@ TEST_F(Module, unloads_and_loads_again) {
     EXPECT_TRUE(stress::poll_until([&] { return (error = unload()) != EAGAIN; }, after(kPatience)));
     ASSERT_DONE(error);
     EXPECT_TRUE(nodes_come(0));
+    ASSERT_DONE(load());
+    ASSERT_TRUE(nodes_come(nodes_)) << "round " << round;
+  }
+  Gpu gpu;
+  EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
+}
+
+// Their files are closed for good while their jobs are still on the device.
+TEST_F(Module, unloads_after_busy_processes_were_killed) {
+  for (int round = 0; round < 2; ++round) {
+    // A process that goes may have to wait for its jobs.
+    set_module_parameter("job_timeout_ms", "100");
+    std::array<int, 2> pipe;
+    ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+    const UniqueFd busy(pipe[0]);
+    UniqueFd say(pipe[1]);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      stress::die_with_parent();
+      try {
+        const BusyGpus gpus;
+        std::ignore = ::write(say.get(), "b", 1);
+        for (;;) ::pause();
+      } catch (const std::exception&) {
+        ::_exit(1);
+      }
+    }
+    say = UniqueFd();
+    char byte = 0;
+    EXPECT_EQ(::read(busy.get(), &byte, 1), 1) << "the child has failed";
+    ::kill(child, SIGKILL);
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+    int error = EAGAIN;
+    EXPECT_TRUE(stress::poll_until([&] { return (error = unload()) != EAGAIN; }, after(kPatience)));
+    ASSERT_DONE(error);
     ASSERT_DONE(load());
     ASSERT_TRUE(nodes_come(nodes_)) << "round " << round;
   }
@@ -170,6 +246,16 @@ TEST_F(Unbind, under_a_running_job_ends_it) {
   memory.as<std::uint64_t>()[0] = 1;
   bind();
   expect_works();
+}
+
+TEST_F(Unbind, under_jobs_of_all_strategies_ends_them) {
+  for (int round = 0; round < 2; ++round) {
+    BusyGpus gpus;
+    unbind();
+    gpus.expect_lost();
+    bind();
+    expect_works();
+  }
 }
 
 TEST_F(Unbind, ends_the_wait_for_a_user_fence) {
