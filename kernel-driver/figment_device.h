@@ -161,7 +161,7 @@ struct figment_device {
 	struct {
 		/** @reset.lock: Whoever brings the device back, or puts all of it aside. */
 		struct mutex lock;
-		/** @reset.paused: figment_device_unpause() will bring it back; under @reset.lock. */
+		/** @reset.paused: Until figment_device_unpause(); under @reset.lock. */
 		bool paused;
 		/** @reset.epoch: How often the device came up; written under @gate.lock. */
 		u32 epoch;
@@ -173,7 +173,7 @@ struct figment_device {
 		unsigned long since;
 		/** @reset.recent: Resets for a failure in FIGMENT_RESETS_MS. */
 		u32 recent;
-		/** @reset.why: Of the failure; of whoever has halted the device, then of @reset.work. */
+		/** @reset.why: The failure; of whoever has halted it, then of @reset.work. */
 		const char *why;
 		/** @reset.guilty: Whose job it was; without a process (0): nobody knows. */
 		struct {

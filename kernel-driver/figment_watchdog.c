@@ -74,8 +74,8 @@ static void figment_watchdog_tick(struct timer_list *timer)
 	again = figment_device_is_down(fdev) ? figment_watchdog_ms() : figment_watchdog_look(fdev);
 	drm_dev_exit(idx);
 
-	/* Pairs with figment_watchdog_arm(): that sees this, or we its job. */
 	WRITE_ONCE(fdev->watchdog.armed, false);
+	/* Pairs with figment_watchdog_arm(): that sees this, or we its job. */
 	smp_mb();
 	if ((figment_queues_are_busy(fdev, NULL) || READ_ONCE(fdev->events.broken)) &&
 	    !xchg(&fdev->watchdog.armed, true))
