@@ -25,6 +25,7 @@
 #include "figment_mirror.h"
 #include "figment_pt.h"
 #include "figment_sync.h"
+#include "figment_trace.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -421,6 +422,7 @@ static void figment_bind_execute(struct figment_bind *bind)
 		};
 		int ret;
 
+		trace_figment_bind(vm, op->kind, op->address, op->size);
 		bind->now = op;
 		if (op->kind == DRM_FIGMENT_BIND_UNMAP) {
 			ret = drm_gpuvm_sm_unmap(&vm->base, bind, op->address, op->size);

@@ -2,13 +2,14 @@
 /*
  * What the driver believes, for whoever debugs it: the mappings of all address
  * spaces, the queues with their jobs, how much memory of processes has been to VRAM,
- * and what had to be recovered from. Nothing here touches a register.
+ * and what had to be recovered from. Nothing here touches a register, but "clock".
  */
 #include <linux/seq_file.h>
 
 #include <drm/drm_debugfs.h>
 #include <drm/drm_file.h>
 
+#include "figment_clock.h"
 #include "figment_debugfs.h"
 #include "figment_device.h"
 #include "figment_pagemap.h"
@@ -82,11 +83,25 @@ static int figment_debugfs_recovery(struct seq_file *m, void *data)
 	return 0;
 }
 
+static int figment_debugfs_clock(struct seq_file *m, void *data)
+{
+	struct drm_debugfs_entry *entry = m->private;
+	struct figment_clock clock;
+	int ret;
+
+	ret = figment_clock_read(to_figment_device(entry->dev), &clock);
+	if (ret)
+		return ret;
+	seq_printf(m, "%llu %llu %llu\n", clock.before, clock.time, clock.after);
+	return 0;
+}
+
 static const struct drm_debugfs_info figment_debugfs_files[] = {
 	{ "vms", figment_debugfs_vms },
 	{ "queues", figment_debugfs_queues },
 	{ "pagemap", figment_debugfs_pagemap },
 	{ "recovery", figment_debugfs_recovery },
+	{ "clock", figment_debugfs_clock },
 };
 
 /**

@@ -28,6 +28,7 @@
 #include "figment_fault.h"
 #include "figment_queue.h"
 #include "figment_tlb.h"
+#include "figment_trace.h"
 #include "figment_user_fence.h"
 #include "figment_watchdog.h"
 
@@ -108,6 +109,7 @@ static void figment_event_drain_locked(struct figment_device *fdev)
 			break;
 		event = *entry;
 		fdev->events.read++;
+		trace_figment_event(fdev, fdev->events.read - 1, &event);
 		figment_event_dispatch(fdev, &event);
 	}
 }

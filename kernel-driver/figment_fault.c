@@ -42,6 +42,7 @@
 #include "figment_mirror.h"
 #include "figment_pt.h"
 #include "figment_queue.h"
+#include "figment_trace.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -474,6 +475,7 @@ void figment_fault_work(struct work_struct *work)
 		drm_dbg_driver(&queue->fdev->drm, "queue %u: no page at 0x%llx for %s: %pe\n",
 			       queue->hw_id, fault.address, fault.write ? "writing" : "reading",
 			       ERR_PTR(ret));
+	trace_figment_fault_done(queue, address, ret);
 	figment_queue_answer_fault(queue, address, ret);
 put_queue:
 	/* Taken in figment_fault_report(). */
@@ -494,6 +496,7 @@ void figment_fault_report(struct figment_queue *queue, u64 address, u32 access)
 	if (!(queue->vm->strategy->root_flags & FIGMENT_ROOT_FAULTS) ||
 	    !kref_get_unless_zero(&queue->refs))
 		return;
+	trace_figment_fault(queue, address, access);
 	figment_queue_set_fault(queue, address,
 				access & (FIGMENT_EVENT_ACCESS_WRITE |
 					  FIGMENT_EVENT_ACCESS_ATOMIC));

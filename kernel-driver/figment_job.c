@@ -17,6 +17,7 @@
 #include "figment_long_running.h"
 #include "figment_queue.h"
 #include "figment_sync.h"
+#include "figment_trace.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -183,6 +184,9 @@ static int figment_job_push(struct figment_job *job, struct figment_syncs *syncs
 	cookie = dma_fence_begin_signalling();
 	drm_sched_job_arm(&job->base);
 	fence = &job->base.s_fence->finished;
+	job->fence->visible.context = fence->context;
+	job->fence->visible.seqno = fence->seqno;
+	trace_figment_job_submit(job->queue, fence, job->address, job->size);
 	figment_vm_add_fence(vm, fence);
 	figment_syncs_signal(syncs, fence);
 	drm_sched_entity_push_job(&job->base);

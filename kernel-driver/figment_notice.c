@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The tracepoints of mmu notifiers, and when they are emitted.
+ * When the tracepoints of mmu notifiers are emitted; and here is the code of all others.
  */
 #include "figment_device.h"
 #include "figment_notice.h"

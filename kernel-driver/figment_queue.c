@@ -20,6 +20,7 @@
 #include "figment_fault.h"
 #include "figment_job.h"
 #include "figment_queue.h"
+#include "figment_trace.h"
 #include "figment_user_fence.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
@@ -103,6 +104,7 @@ void figment_queue_kill(struct figment_queue *queue, int error)
 		queue->dead = error;
 		list_for_each_entry(fence, &queue->in_flight, link) {
 			figment_queue_count(queue, error, FIGMENT_CODE_NONE, 0);
+			trace_figment_job_end(queue, fence, error);
 			dma_fence_set_error(&fence->base, error);
 		}
 		list_splice_init(&queue->in_flight, &done);

@@ -40,6 +40,11 @@ struct figment_fence {
 	u64 end;
 	/** @stamped: The device notes when it begins and ends. */
 	bool stamped;
+	/** @visible: For traces: the fence that others see; zero when there is none. */
+	struct {
+		u64 context;
+		u64 seqno;
+	} visible;
 };
 
 /* Device time of a job, written by the device. */

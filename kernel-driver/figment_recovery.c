@@ -146,6 +146,7 @@ static void figment_queue_blame(struct figment_queue *queue, struct figment_fenc
 	scoped_guard(spinlock_irqsave, &queue->lock) {
 		list_move_tail(&guilty->link, &done);
 		figment_queue_count(queue, error, code, address);
+		trace_figment_job_end(queue, guilty, error);
 	}
 	if (error == -ECANCELED)
 		atomic64_inc(&queue->fdev->counts.jobs_canceled);

@@ -27,6 +27,7 @@
 #include "figment_drv.h"
 #include "figment_event.h"
 #include "figment_queue.h"
+#include "figment_trace.h"
 #include "figment_vm.h"
 #include "figment_watchdog.h"
 
@@ -121,6 +122,7 @@ int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
 	/* Dropped when it signals. */
 	dma_fence_get(&fence->base);
 	list_add_tail(&fence->link, &queue->in_flight);
+	trace_figment_job_emit(queue, fence);
 
 	/* A queue that is being reset finds the job when it is started again. */
 	if (queue->running && drm_dev_enter(&queue->fdev->drm, &idx)) {
@@ -255,6 +257,7 @@ void figment_queue_retire(struct figment_queue *queue)
 			atomic64_add(figment_queue_time_used(queue, fence),
 				     &queue->client->engine_ns);
 			figment_queue_count(queue, 0, 0, 0);
+			trace_figment_job_end(queue, fence, 0);
 		}
 	}
 	figment_fence_signal_list(&done);

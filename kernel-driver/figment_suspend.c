@@ -13,6 +13,7 @@
 #include "figment_device.h"
 #include "figment_queue.h"
 #include "figment_reset.h"
+#include "figment_trace.h"
 
 #define FIGMENT_QUEUE_POLL_US		10
 #define FIGMENT_QUEUE_DRAIN_US		200
@@ -125,6 +126,7 @@ void figment_queue_suspend_begin(struct figment_queue *queue)
 	queue->suspended = true;
 	if (queue->dead || !drm_dev_enter(&queue->fdev->drm, &idx))
 		return;
+	trace_figment_preempt(queue);
 	figment_queue_leave(queue);
 	drm_dev_exit(idx);
 }
@@ -155,6 +157,7 @@ void figment_queue_suspend_end(struct figment_queue *queue, ktime_t deadline)
 		figment_queue_reset_and_blame(queue, error, error == -EIO ? FIGMENT_CODE_BUS :
 								    FIGMENT_CODE_NONE, 0, NULL);
 	}
+	trace_figment_preempt_done(queue);
 	/* What it has ended is no reason to come back. */
 	figment_queue_retire(queue);
 	drm_dev_exit(idx);
@@ -176,6 +179,7 @@ void figment_queue_resume(struct figment_queue *queue)
 	queue->suspended = false;
 	if (queue->dead || !drm_dev_enter(&queue->fdev->drm, &idx))
 		return;
+	trace_figment_resume(queue);
 	figment_queue_continue(queue);
 	drm_dev_exit(idx);
 }

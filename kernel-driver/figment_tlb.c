@@ -22,6 +22,7 @@
 #include "figment_device.h"
 #include "figment_reset.h"
 #include "figment_tlb.h"
+#include "figment_trace.h"
 
 /* A lost interrupt costs this much: then the register is read. */
 #define FIGMENT_TLB_POLL_MS	10
@@ -65,6 +66,7 @@ void figment_tlb_acknowledge(struct figment_device *fdev, u64 seq)
 		if (seq <= (u64)old)
 			return;
 	} while (!atomic64_try_cmpxchg(&fdev->tlb.done, &old, seq));
+	trace_figment_invalidated(fdev, seq);
 	wake_up_all(&fdev->tlb.wait);
 }
 
@@ -142,6 +144,7 @@ static u64 figment_tlb_issue(struct figment_device *fdev, u64 first, u64 last, u
 	seq = ++fdev->tlb.issued;
 	/* Otherwise the reset does it. */
 	if (fdev->gate.level != FIGMENT_DOWN) {
+		trace_figment_invalidate(fdev, seq - fdev->tlb.base, first, last, command);
 		figment_write64(fdev, FIGMENT_REG_INVAL_FIRST, first);
 		figment_write64(fdev, FIGMENT_REG_INVAL_LAST, last);
 		/* writeq() orders this after the page-table writes for the device. */

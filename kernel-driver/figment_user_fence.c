@@ -24,6 +24,7 @@
 #include "figment_drv.h"
 #include "figment_event.h"
 #include "figment_queue.h"
+#include "figment_trace.h"
 #include "figment_user_fence.h"
 
 /* Look again without an event: the value came from a CPU, or an interrupt got lost. */
@@ -37,8 +38,10 @@
  */
 void figment_user_fence_wake(struct figment_device *fdev)
 {
-	if (wq_has_sleeper(&fdev->user_fences))
-		wake_up_all(&fdev->user_fences);
+	if (!wq_has_sleeper(&fdev->user_fences))
+		return;
+	trace_figment_user_fence_wake(fdev);
+	wake_up_all(&fdev->user_fences);
 }
 
 /* 1: the comparison holds; 0: not yet; or -EFAULT. */
@@ -121,6 +124,7 @@ int figment_wait_user_fence_ioctl(struct drm_device *drm, void *data, struct drm
 			return -ENOENT;
 	}
 
+	trace_figment_user_fence_wait(fdev, args->address);
 	/* In line before the first look: what changes after it wakes us. */
 	add_wait_queue(&fdev->user_fences, &wait);
 	do {
@@ -134,6 +138,7 @@ int figment_wait_user_fence_ioctl(struct drm_device *drm, void *data, struct drm
 		      figment_user_fence_sleep(fdev, &wait, args->deadline_ns);
 	} while (!ret);
 	remove_wait_queue(&fdev->user_fences, &wait);
+	trace_figment_user_fence_wait_done(fdev, args->address, min(ret, 0));
 
 	if (queue)
 		figment_queue_put(queue);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The driver's tracepoints: who took which pages away, and what it has cost.
+// The driver's tracepoints: who took which pages away, and what it has cost; and what else the
+// driver decides.
 #include "trace_instance.h"
 
 #include <gmock/gmock.h>
@@ -9,10 +10,12 @@
 
 #include <atomic>
 #include <charconv>
+#include <ctime>
 #include <format>
 #include <fstream>
 #include <iterator>
 #include <thread>
+#include <vector>
 
 #include "notifier_trace.h"
 #include "process.h"
@@ -170,6 +173,105 @@ TEST(NotifierTraceOfSvm, tells_of_the_mirror) {
   EXPECT_EQ(unmapped.strategy, "fault");
   EXPECT_EQ(stress::caller_of(unmapped), "unmap_vmas");
   EXPECT_GE(number(text, "figment_notifier_done", "pages"), 1u);
+}
+
+/// Everything that the driver tells while a job writes to memory that is then taken away.
+class DriverTrace : public testing::TestWithParam<Strategy> {
+ protected:
+  std::string trace_of_a_job() {
+    Gpu gpu(GetParam());
+    const Mapping memory = anonymous_memory(kBytes);
+    TraceInstance trace("figment-test");
+    trace.set("events/figment/enable", "1");
+    gpu.vm.map_userptr({.at = kData, .memory = memory.bytes()});
+    EXPECT_DONE(gpu.store(kData, 1));
+    EXPECT_EQ(::mprotect(memory.bytes().data(), kBytes, PROT_READ), 0);
+    // The process may know of the end before the driver does.
+    std::string text;
+    EXPECT_TRUE(stress::poll_until(
+        [&] {
+          text += trace.take();
+          return text.contains(" figment_job_end: ");
+        },
+        after(kPatience)));
+    EXPECT_EQ(trace.lost(), 0u);
+    return text;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(strategies, DriverTrace,
+                         testing::Values(Strategy::fence, Strategy::preempt, Strategy::fault),
+                         strategy_name);
+
+TEST_P(DriverTrace, tells_the_life_of_a_job) {
+  if (!Device::open().offers(GetParam())) GTEST_SKIP() << "not on offer";
+  const std::string text = trace_of_a_job();
+  SCOPED_TRACE(text);
+  std::vector<std::string> life{"figment_bind", "figment_job_emit", "figment_event",
+                                "figment_job_end"};
+  if (!info(GetParam()).long_running) life.insert(life.begin() + 1, "figment_job_submit");
+  std::size_t at = 0;
+  for (const std::string& event : life) {
+    const std::size_t found = text.find(" " + event + ": ", at);
+    ASSERT_NE(found, text.npos) << event << " is missing, or too early";
+    at = found;
+  }
+  EXPECT_EQ(number(text, "figment_job_emit", " job"), number(text, "figment_job_end", " job"));
+  EXPECT_EQ(number(text, "figment_job_emit", " vm"), number(text, "figment_notifier", " vm"));
+  EXPECT_GT(number(text, "figment_job_emit", " end"), number(text, "figment_job_emit", " begin"));
+  EXPECT_THAT(text, HasSubstr(" rung=1"));
+  EXPECT_THAT(text, HasSubstr("kind=USERPTR address=0x1000000000 "));
+  const auto issued = text.find(" figment_invalidate: ");
+  ASSERT_NE(issued, text.npos);
+  EXPECT_GE(number(text.substr(issued), " figment_invalidated: ", " seq"),
+            number(text, " figment_invalidate: ", " seq"));
+}
+
+TEST_P(DriverTrace, tells_what_its_strategy_does) {
+  if (!Device::open().offers(GetParam())) GTEST_SKIP() << "not on offer";
+  const std::string text = trace_of_a_job();
+  SCOPED_TRACE(text);
+  const auto tells = [&](std::string_view event) {
+    return text.contains(std::format(" {}: ", event));
+  };
+  const bool preempts = GetParam() == Strategy::preempt, faults = GetParam() == Strategy::fault;
+  for (const char* const event : {"figment_resume", "figment_preempt", "figment_preempt_done"}) {
+    EXPECT_EQ(tells(event), preempts) << event;
+  }
+  for (const char* const event : {"figment_fault", "figment_fault_done"}) {
+    EXPECT_EQ(tells(event), faults) << event;
+  }
+  if (faults) {
+    EXPECT_THAT(text, HasSubstr("address=0x1000000000 error=0"));
+  }
+  const bool waits = info(GetParam()).long_running;
+  for (const char* const event : {"figment_user_fence_wait", "figment_user_fence_wait_done"}) {
+    EXPECT_EQ(tells(event), waits) << event;
+  }
+}
+
+TEST(ClockTrace, compares_the_clocks_of_driver_and_device) {
+  const Device device = Device::open();
+  TraceInstance trace("figment-test");
+  trace.set("events/figment/figment_clock/enable", "1");
+  std::uint64_t last_time = 0, last_after = 0;
+  for (int i = 0; i < 3; ++i) {
+    std::ifstream file("/sys/kernel/debug/dri/" + device.node().bus + "/clock");
+    std::uint64_t before = 0, time = 0, after = 0;
+    ASSERT_TRUE(file >> before >> time >> after) << "no debugfs";
+    EXPECT_GE(before, last_after);
+    EXPECT_GE(after, before);
+    EXPECT_GT(time, last_time);
+    last_time = time;
+    last_after = after;
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    EXPECT_LE(after, static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+                         static_cast<std::uint64_t>(now.tv_nsec));
+    EXPECT_THAT(trace.take(),
+                HasSubstr(std::format("figment_clock: device={} before={} time={} after={}",
+                                      device.node().bus, before, time, after)));
+  }
 }
 
 }  // namespace
