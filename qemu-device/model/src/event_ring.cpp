@@ -86,14 +86,18 @@ bool EventRing::enter(figment_event event) {
   // SEQ goes last, with release order: a CPU that sees it sees the whole entry, and all memory
   // that the device wrote before.
   const auto bytes = std::as_bytes(std::span(&event, 1));
-  if (!memory_.write(at + sizeof(event.seq), bytes.subspan(sizeof(event.seq))) ||
-      !memory_.store(at, event.seq, sizeof(event.seq))) {
+  bool written = memory_.write(at + sizeof(event.seq), bytes.subspan(sizeof(event.seq)));
+  if (written) {
+    // Before it can be seen: in a trace with the driver's, the cause comes first.
+    host_.trace(FIGMENT_TRACE_EVENT, write_, event.type, event.queue, event.value);
+    written = memory_.store(at, event.seq, sizeof(event.seq));
+  }
+  if (!written) {
     broken_ = true;
     owner_.raise_error(FIGMENT_ERROR_EVENT_BUS);
     return false;
   }
   const bool was_empty = write_ == read_;
-  host_.trace(FIGMENT_TRACE_EVENT, write_, event.type, event.queue, event.value);
   ++write_;
   if (was_empty) {
     interrupts_.raise(FIGMENT_VECTOR_EVENTS, {.queue = event.queue, .event = event.type});
