@@ -372,10 +372,20 @@ class Command {
   int error_ = -1;
 };
 
+// Open both ways: who writes to it never finds it without a reader, and we never its end.
+int make_recording_pipe(const std::string& path) {
+  if (path.empty()) return -1;
+  if (mkfifo(path.c_str(), 0600) != 0) fail("mkfifo " + path);
+  const int fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) fail("open " + path);
+  return fd;
+}
+
 // Carries everything between the host and one command.
 class Session {
  public:
-  Session(Port& port, const Start& start) : port_(port), command_(start) {
+  Session(Port& port, const Start& start)
+      : port_(port), recording_(make_recording_pipe(start.recording)), command_(start) {
     // Who cannot be given input sees its end.
     if (port.fd() < 0) command_.close_input();
   }
@@ -384,13 +394,14 @@ class Session {
   int run(int signals) {
     std::optional<int> status;
     while (!status) {
-      std::array<pollfd, 5> fds{{
+      std::array<pollfd, 6> fds{{
           {.fd = signals, .events = POLLIN, .revents = 0},
           // No more input from the host while the command does not take what there is.
           {.fd = pending_.size() < kPendingBytes ? port_.fd() : -1, .events = POLLIN, .revents = 0},
           {.fd = command_.output(), .events = POLLIN, .revents = 0},
           {.fd = command_.error(), .events = POLLIN, .revents = 0},
           {.fd = pending_.empty() ? -1 : command_.input(), .events = POLLOUT, .revents = 0},
+          {.fd = recording_, .events = POLLIN, .revents = 0},
       }};
       if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) fail("poll");
       if (fds[0].revents) status = reap(signals);
@@ -398,12 +409,15 @@ class Session {
       if (fds[2].revents) forward(command_.output(), FrameType::stdout_data);
       if (fds[3].revents) forward(command_.error(), FrameType::stderr_data);
       if (fds[4].revents) to_command();
+      if (fds[5].revents) forward(recording_, FrameType::recorded);
     }
     // What the command wrote before it ended is in the pipes; a background process of it that is
     // still there and keeps them open is not waited for.
     while (forward(command_.output(), FrameType::stdout_data)) {
     }
     while (forward(command_.error(), FrameType::stderr_data)) {
+    }
+    while (forward(recording_, FrameType::recorded)) {
     }
     return *status;
   }
@@ -481,6 +495,7 @@ class Session {
   }
 
   Port& port_;
+  int recording_;  // before the command, which may open it at once
   Command command_;
   std::string pending_;  // input that the command has not taken yet
   bool input_ended_ = false;

@@ -9,7 +9,7 @@
 //   agent  hello                       the kernel is up, root and modules are not there yet
 //   host   start                       records: what to mount, load and run
 //   agent  ready                       the command is about to run
-//   both   data, resize, signal        until
+//   both   data, resize, signal        until; with a recording, its pieces
 //   agent  exit                        or, when the guest could not be set up, failed
 //
 // A deterministic guest has neither the port nor the host's frames: it writes its own to an I/O port,
@@ -53,6 +53,7 @@ enum class FrameType : std::uint8_t {
   exit,          // agent: wait status of the command, 0..255, in decimal
   failed,        // agent: why the guest could not be set up, in words
   mark,          // agent of a deterministic guest: the next thing that it does is to set its mark
+  recorded,      // agent: what has been written to Start::recording
 };
 
 struct Frame {
@@ -131,6 +132,8 @@ struct Start {
   bool terminal = false;                 // give it a terminal
   unsigned rows = 24;
   unsigned columns = 80;
+  // A pipe with a name, made for the command: what is written to it goes to the host. Empty: none.
+  std::string recording;
   bool operator==(const Start&) const = default;
 };
 
@@ -149,6 +152,7 @@ inline std::string encode(const Start& start) {
   if (start.terminal) {
     record("terminal", std::to_string(start.rows) + " " + std::to_string(start.columns));
   }
+  if (!start.recording.empty()) record("recording", start.recording);
   return out;
 }
 
@@ -187,6 +191,8 @@ inline Start decode_start(std::string_view payload) {
       start.terminal = true;
       start.rows = static_cast<unsigned>(std::stoul(rows));
       start.columns = static_cast<unsigned>(std::stoul(columns));
+    } else if (key == "recording") {
+      start.recording = value;
     } else {
       throw std::runtime_error("agent protocol: unknown record " + std::string{key});
     }

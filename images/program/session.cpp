@@ -189,7 +189,8 @@ class Session {
   }
 
   void take(const guest::Frame& frame) {
-    last_word_ = Clock::now();
+    // A recording goes on while the command is silent.
+    if (frame.type != FrameType::recorded) last_word_ = Clock::now();
     switch (frame.type) {
       case FrameType::hello:
         verdict_.release = frame.payload;
@@ -205,6 +206,9 @@ class Session {
         break;
       case FrameType::stderr_data:
         if (options_.on_stderr) options_.on_stderr(frame.payload);
+        break;
+      case FrameType::recorded:
+        if (options_.on_recording) options_.on_recording(frame.payload);
         break;
       case FrameType::exit:
         verdict_.status = std::clamp(std::atoi(frame.payload.c_str()), 0, 255);

@@ -47,6 +47,8 @@ struct SessionOptions {
   // Called with what the command writes. Default: nothing is kept.
   std::function<void(std::string_view)> on_stdout;
   std::function<void(std::string_view)> on_stderr;
+  // Called with what is written to start.recording.
+  std::function<void(std::string_view)> on_recording;
   bool forward_stdin = false;
   bool terminal = false;  // ours is raw and the guest's command has one; Ctrl-] ends the guest
   fs::path folder;        // for console.log and qemu.log

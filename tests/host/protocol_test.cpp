@@ -39,7 +39,8 @@ TEST(Start, arrives_as_it_was_sent) {
                     .directory = "/some where",
                     .terminal = true,
                     .rows = 50,
-                    .columns = 132};
+                    .columns = 132,
+                    .recording = "/run/a pipe"};
   EXPECT_EQ(decode_start(encode(start)), start);
 }
 
