@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <format>
+#include <fstream>
 #include <iostream>
 #include <iterator>
+#include <memory>
 
 #include "debugger.h"
 
@@ -24,6 +26,61 @@ bool has_piped_input() {
   return S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode) || S_ISSOCK(info.st_mode);
 }
 
+// Where the agent makes a pipe for figment-record.
+constexpr const char* kRecording = "/run/figment-recording";
+
+// Files of a run that becomes a timeline.
+struct Timeline {
+  fs::path output;
+  fs::path recording;
+  fs::path gpu_trace;  // of the first GPU
+};
+
+std::vector<fs::path> gpu_traces(const Timeline& timeline, unsigned gpus) {
+  std::vector<fs::path> files;
+  for (unsigned gpu = 0; gpu < gpus; ++gpu) {
+    files.push_back(timeline.gpu_trace.string() + (gpu == 0 ? "" : "." + std::to_string(gpu)));
+  }
+  return files;
+}
+
+// The command goes on, but figment-record looks on.
+Timeline begin_timeline(const VmOptions& vm, Prepared& prepared) {
+  SessionOptions& session = prepared.session;
+  Timeline timeline{.output = visible(fs::absolute(vm.timeline)),
+                    .recording = session.folder / "recording",
+                    .gpu_trace = prepared.guest.trace};
+  // Before the guest has worked for it.
+  if (!std::ofstream(timeline.output, std::ios::app)) {
+    throw Failure(std::format("--timeline: cannot write {}", vm.timeline));
+  }
+  if (timeline.gpu_trace.empty()) timeline.gpu_trace = session.folder / "trace";
+  prepared.guest.trace = timeline.gpu_trace;
+  guest::Start& start = session.start;
+  start.recording = kRecording;
+  Argv command{"figment-record", "--to", kRecording, "--"};
+  std::ranges::move(start.arguments, std::back_inserter(command));
+  start.arguments = std::move(command);
+  session.on_recording = [out = std::make_shared<std::ofstream>(timeline.recording)](
+                             std::string_view bytes) { *out << bytes << std::flush; };
+  return timeline;
+}
+
+// Whether all of it is there.
+bool end_timeline(const Timeline& timeline, const Options& options) {
+  const auto traces = gpu_traces(timeline, options.vm.gpus);
+  try {
+    const bool good = make_timeline(timeline.recording, traces, timeline.output);
+    // They are large, and nobody has asked for them.
+    if (good && options.vm.trace.empty())
+      std::ranges::for_each(traces, [](auto& f) { fs::remove(f); });
+    return good;
+  } catch (const Failure& failure) {
+    std::cerr << "figment: timeline: " << failure.what() << "\n";
+    return false;
+  }
+}
+
 }  // namespace
 
 int run_command(const Options& options) {
@@ -36,7 +93,10 @@ int run_command(const Options& options) {
   Prepared prepared = prepare(
       workshop, options.vm,
       {.command = command, .shares = {}, .null_nvme = false, .directory = {}});
-  if (options.vm.dry_run) return print_command_line(prepared.guest);
+  if (options.vm.dry_run) {
+    if (!options.vm.timeline.empty() && options.vm.trace.empty()) prepared.guest.trace = "TRACE";
+    return print_command_line(prepared.guest);
+  }
   SessionOptions& session = prepared.session;
   session.folder = run_folder(workshop.places());
   session.on_stdout = [](std::string_view bytes) { write_all(STDOUT_FILENO, bytes); };
@@ -57,6 +117,8 @@ int run_command(const Options& options) {
     session.rerun = quoted(again);
   }
   const Judge judge = make_judge(workshop.places());
+  std::optional<Timeline> timeline;
+  if (!options.vm.timeline.empty()) timeline = begin_timeline(options.vm, prepared);
   if (!options.vm.gdb.empty()) {
     wait_for_debugger(options.vm, judge, prepared);
   }
@@ -72,7 +134,8 @@ int run_command(const Options& options) {
   }
   const Verdict verdict = run_guest(prepared.guest, session, judge);
   std::cerr << verdict.explanation();
-  return verdict.exit_status();
+  const bool told = !timeline || end_timeline(*timeline, options);
+  return verdict.exit_status() == 0 && !told ? 1 : verdict.exit_status();
 }
 
 }  // namespace figment::host

@@ -5,6 +5,8 @@
 #ifndef FIGMENT_PROGRAM_COMMANDS_H
 #define FIGMENT_PROGRAM_COMMANDS_H
 
+#include <span>
+
 #include "options.h"
 #include "session.h"
 #include "workshop.h"
@@ -20,7 +22,13 @@ int bench_command(const Options& options);
 int fuzz_command(const Options& options);
 int coverage_command(const Options& options);
 int build_command(const Options& options);
+int timeline_command(const Options& options);
 int doctor_command(const Options& options);
+
+// Makes a timeline of a recording and of the traces of the GPUs in their order, and tells about it.
+// False when something is missing in it, or not certain. Throws Failure when there can be none.
+bool make_timeline(const fs::path& recording, std::span<const fs::path> gpu_traces,
+                   const fs::path& output);
 
 // A guest that is ready to be started, with the orders of its agent.
 struct Prepared {

@@ -33,6 +33,8 @@ int dispatch(const Options& options) {
       return coverage_command(options);
     case CommandName::build:
       return build_command(options);
+    case CommandName::timeline:
+      return timeline_command(options);
     case CommandName::doctor:
       return doctor_command(options);
   }

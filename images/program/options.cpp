@@ -153,6 +153,8 @@ constexpr std::array kCommands = {
     CommandInfo{CommandName::coverage, "coverage",
                 "lines of the driver that the guest tests reach"},
     CommandInfo{CommandName::build, "build", "make parts without booting: all, or those named"},
+    CommandInfo{CommandName::timeline, "timeline",
+                "make a timeline of a recording and traces that are there"},
     CommandInfo{CommandName::doctor, "doctor", "what is there, what is missing, and why"},
 };
 
@@ -330,6 +332,10 @@ void check(Options& options, const Texts& texts) {
   if (options.command == CommandName::explore && !vm.trace.empty()) {
     throw UsageError("--trace: explore has one for each seed that fails; see its output");
   }
+  if (!vm.timeline.empty() && vm.gpus == 0) throw UsageError("--timeline: there is no GPU");
+  if (options.command == CommandName::timeline && options.arguments.size() < 2) {
+    throw UsageError("timeline: needs a recording, and a trace of each GPU");
+  }
   if (vm.stop_ns && vm.gdb.empty()) throw UsageError("--stop-ns: only with --gdb");
   for (const std::string& text : texts.gpu) {
     std::ranges::move(parse_gpu(text), std::back_inserter(vm.gpu));
@@ -423,6 +429,10 @@ Parsed parse_options(std::span<const char* const> arguments) {
         command.footer("The command follows '--' and runs in the guest as root.");
         add_vm_options(command, options, texts);
         add_seed_options(command, options, texts);
+        command
+            .add_option("--timeline", options.vm.timeline,
+                        "write what driver and GPUs do there, on one clock, for ui.perfetto.dev")
+            ->type_name("FILE");
         break;
       case CommandName::explore:
         command.footer("The command follows '--'. Each seed draws latencies of the GPU and turns of\n"
@@ -473,6 +483,14 @@ Parsed parse_options(std::span<const char* const> arguments) {
         command.add_option("PART", options.arguments, "see doctor for the names");
         command.add_option("--kernel", options.vm.kernel, "stock, debug, paranoid, or a build tree")
             ->type_name("stock|debug|paranoid|DIR");
+        break;
+      case CommandName::timeline:
+        command.footer(
+            "RECORDING is of figment-record in the guest, each TRACE of a GPU (--trace),\n"
+            "in their order; docs/timeline.md.");
+        command.add_option("FILE", options.arguments, "a RECORDING, then each TRACE");
+        command.add_option("--output", options.output, "the timeline (timeline.json)")
+            ->type_name("FILE");
         break;
       case CommandName::doctor:
         command.add_flag("--prune", options.prune, "remove cache entries that nothing here uses");

@@ -36,6 +36,7 @@ struct VmOptions {
   std::chrono::seconds timeout{0};  // 0: none
   std::chrono::seconds silence{0};  // of the command; 0: as long as it likes
   std::string trace;                  // file for the trace of the GPU, or empty
+  std::string timeline;               // file for the timeline of GPUs and driver, or empty; run
   std::optional<std::uint64_t> seed;  // a deterministic machine; run, explore
   std::string gdb;                    // port or path of a socket, or empty; with a seed
   std::optional<std::uint64_t> stop_ns;  // virtual time at which it stops; with gdb
@@ -53,6 +54,7 @@ enum class CommandName {
   fuzz,
   coverage,
   build,
+  timeline,
   doctor
 };
 
@@ -60,7 +62,8 @@ struct Options {
   CommandName command{};
   VmOptions vm;
   // Of run and explore: the command; of test: patterns; of fuzz: inputs; of build: parts;
-  // of coverage: arguments of the guest tests; of bench: parts to measure, none: all.
+  // of coverage: arguments of the guest tests; of bench: parts to measure, none: all;
+  // of timeline: the recording, then the traces of the GPUs.
   std::vector<std::string> arguments;
   SeedRange seeds;                     // explore
   unsigned jobs = 1;                   // explore: at the same time
@@ -70,6 +73,7 @@ struct Options {
   std::optional<unsigned> seconds;     // demo, fuzz
   std::string json;                    // demo, matrix, bench, explore: file, or empty
   std::string html;                    // matrix: file, or empty
+  std::string output;                  // timeline: file
   bool quick = false;                  // matrix
   std::vector<std::string> parts;      // matrix: table, growth, compare; none: all
   // matrix: for figment-stress, which knows what there is; none: all

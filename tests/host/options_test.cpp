@@ -77,6 +77,18 @@ TEST(Options, every_vm_option_is_read) {
   EXPECT_TRUE(options.vm.dry_run);
 }
 
+TEST(Options, a_timeline_is_of_a_run_with_a_gpu) {
+  EXPECT_EQ(parse({"run", "--timeline", "t.json", "--", "true"}).vm.timeline, "t.json");
+  EXPECT_THAT(complaint({"run", "--timeline", "t", "--gpus", "0", "--", "true"}),
+              HasSubstr("there is no GPU"));
+  EXPECT_THAT(complaint({"explore", "--timeline", "t", "--", "true"}), HasSubstr("explore"));
+  const Options options = parse({"timeline", "recording", "trace", "trace.1", "--output", "o"});
+  EXPECT_EQ(options.command, CommandName::timeline);
+  EXPECT_THAT(options.arguments, ElementsAre("recording", "trace", "trace.1"));
+  EXPECT_EQ(options.output, "o");
+  EXPECT_THAT(complaint({"timeline", "recording"}), HasSubstr("a trace of each GPU"));
+}
+
 TEST(Options, matrix_hands_on_what_figment_stress_knows) {
   const Options options =
       parse({"matrix",   "--quick",     "--json",  "a.json", "--html",     "a.html",
