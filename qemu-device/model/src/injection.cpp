@@ -7,71 +7,14 @@
 #include <optional>
 #include <utility>
 
+#include "figment_inject_rule.h"
+
 namespace figment {
 
 namespace {
 
-// What a rule of a kind may say.
-struct Kind {
-  std::string_view name;
-  bool queue = false;
-  bool engine = false;
-  bool vector = false;
-  bool event = false;
-  bool address = false;
-  uint64_t value_min = 0;
-  uint64_t value_max = 0;  // 0: takes none
-};
-
-// In the order of their numbers, from 1.
-constexpr Kind kKinds[] = {
-    {.name = "interrupt-lost", .queue = true, .vector = true, .event = true},
-    {.name = "interrupt-late",
-     .queue = true,
-     .vector = true,
-     .event = true,
-     .value_min = 1,
-     .value_max = FIGMENT_INJECT_NS_MAX},
-    {.name = "interrupt-duplicated",
-     .queue = true,
-     .vector = true,
-     .event = true,
-     .value_min = 1,
-     .value_max = FIGMENT_INJECT_NS_MAX},
-    {.name = "interrupt-spurious",
-     .vector = true,
-     .value_min = FIGMENT_INJECT_PERIOD_MIN,
-     .value_max = FIGMENT_INJECT_NS_MAX},
-    {.name = "hang", .queue = true, .engine = true, .address = true},
-    {.name = "preempt-stuck", .queue = true, .engine = true},
-    {.name = "preempt-slow",
-     .queue = true,
-     .engine = true,
-     .value_min = 1,
-     .value_max = FIGMENT_INJECT_NS_MAX},
-    {.name = "event-full",
-     .queue = true,
-     .event = true,
-     .value_min = 1,
-     .value_max = FIGMENT_INJECT_NS_MAX},
-    {.name = "bus-error", .queue = true, .engine = true, .address = true},
-    {.name = "vram-error", .queue = true, .engine = true, .address = true},
-    {.name = "completion-corrupt",
-     .queue = true,
-     .engine = true,
-     .event = true,
-     .address = true,
-     .value_min = 1,
-     .value_max = UINT64_MAX},
-    {.name = "removed", .queue = true, .engine = true},
-};
+using Kind = figment_inject_kind;
 constexpr uint32_t kKindsEnd = FIGMENT_INJECT_REMOVED + 1;
-static_assert(std::size(kKinds) == kKindsEnd - 1);
-
-// In the order of FIGMENT_EVENT_*, from 1.
-constexpr std::string_view kEvents[] = {"fence",       "fault",       "preempted",
-                                        "invalidated", "queue-error", "queue-reset"};
-static_assert(std::size(kEvents) == FIGMENT_EVENT_QUEUE_RESET);
 
 std::string joined(const auto& names) {
   std::string all;
@@ -83,8 +26,8 @@ std::string joined(const auto& names) {
 }
 
 std::string kind_names() {
-  std::string_view names[std::size(kKinds)];
-  std::ranges::transform(kKinds, names, &Kind::name);
+  std::string_view names[FIGMENT_INJECT_KINDS];
+  std::ranges::transform(figment_inject_kinds, names, &Kind::name);
   return joined(names);
 }
 
@@ -124,7 +67,7 @@ Checked check_aim(std::string_view kind, std::string_view name, uint32_t aim, bo
 Checked check_address(const Kind& kind, const figment_injection& rule) {
   if (rule.first > rule.last) return wrong("the first address is above the last");
   const bool any = rule.first == 0 && rule.last == UINT64_MAX;
-  if (!kind.address && !any) return wrong(std::format("{} cannot be aimed by address", kind.name));
+  if (!(kind.aims & FIGMENT_AIM_ADDRESS) && !any) return wrong(std::format("{} cannot be aimed by address", kind.name));
   return {};
 }
 
@@ -141,16 +84,19 @@ Checked check_injection(const figment_injection& rule, const figment_model_confi
   if (rule.kind == 0 || rule.kind >= kKindsEnd) {
     return wrong(std::format("kind {} is not from 1 to {}", rule.kind, kKindsEnd - 1));
   }
-  const Kind& kind = kKinds[rule.kind - 1];
+  const Kind& kind = figment_inject_kinds[rule.kind - 1];
   // A completion is reported by one type only.
   const bool completion = rule.kind == FIGMENT_INJECT_COMPLETION_CORRUPT;
-  const uint32_t events_end = completion ? FIGMENT_EVENT_FENCE + 1 : std::size(kEvents) + 1;
-  const auto& [name, queue, engine, vector, event, address, value_min, value_max] = kind;
+  const uint32_t events_end = completion ? FIGMENT_EVENT_FENCE + 1 : FIGMENT_INJECT_EVENTS + 1;
+  const auto check = [&kind](std::string_view name, uint32_t bit, uint32_t aim, uint32_t from,
+                             uint32_t end) {
+    return check_aim(kind.name, name, aim, kind.aims & bit, from, end);
+  };
   return check_when(rule)
-      .and_then([&] { return check_aim(name, "queue", rule.queue, queue, 0, config.queues); })
-      .and_then([&] { return check_aim(name, "engine", rule.engine, engine, 0, config.engines); })
-      .and_then([&] { return check_aim(name, "vector", rule.vector, vector, 0, FIGMENT_VECTORS); })
-      .and_then([&] { return check_aim(name, "event", rule.event, event, 1, events_end); })
+      .and_then([&] { return check("queue", FIGMENT_AIM_QUEUE, rule.queue, 0, config.queues); })
+      .and_then([&] { return check("engine", FIGMENT_AIM_ENGINE, rule.engine, 0, config.engines); })
+      .and_then([&] { return check("vector", FIGMENT_AIM_VECTOR, rule.vector, 0, FIGMENT_VECTORS); })
+      .and_then([&] { return check("event", FIGMENT_AIM_EVENT, rule.event, 1, events_end); })
       .and_then([&] { return check_address(kind, rule); })
       .and_then([&] { return check_value(kind, rule.value); });
 }
@@ -216,11 +162,11 @@ class Words {
   }
 
   Checked event(std::string_view name) {
-    const auto found = std::ranges::find(kEvents, name);
-    if (found == std::end(kEvents)) {
-      return wrong(std::format("event '{}' is none of {}", name, joined(kEvents)));
+    const auto found = std::ranges::find(figment_inject_events, name);
+    if (found == std::end(figment_inject_events)) {
+      return wrong(std::format("event '{}' is none of {}", name, joined(figment_inject_events)));
     }
-    const auto type = static_cast<uint32_t>(found - std::begin(kEvents)) + 1;
+    const auto type = static_cast<uint32_t>(found - std::begin(figment_inject_events)) + 1;
     return once(event_, rule_.event, type, name);
   }
 
@@ -243,12 +189,12 @@ class Words {
 std::expected<figment_injection, std::string> parse_injection(std::string_view text) {
   const size_t comma = std::min(text.find(','), text.size());
   const std::string_view name = text.substr(0, comma);
-  const auto kind = std::ranges::find(kKinds, name, &Kind::name);
-  if (kind == std::end(kKinds)) {
+  const auto kind = std::ranges::find(figment_inject_kinds, name, &Kind::name);
+  if (kind == std::end(figment_inject_kinds)) {
     return wrong(std::format("kind '{}' is none of {}", name, kind_names()));
   }
   figment_injection rule = kBlankInjection;
-  rule.kind = static_cast<uint32_t>(kind - std::begin(kKinds)) + 1;
+  rule.kind = static_cast<uint32_t>(kind - std::begin(figment_inject_kinds)) + 1;
   Words words(rule);
   for (size_t at = comma; at < text.size();) {
     const size_t end = std::min(text.find(',', at + 1), text.size());
@@ -261,14 +207,16 @@ std::expected<figment_injection, std::string> parse_injection(std::string_view t
 }
 
 std::string injection_text(const figment_injection& rule) {
-  std::string text{kKinds[rule.kind - 1].name};
+  std::string text{figment_inject_kinds[rule.kind - 1].name};
   if (rule.when == FIGMENT_INJECT_EVERY) text += std::format(",every={}", rule.number);
   if (rule.when == FIGMENT_INJECT_CHANCE) text += std::format(",chance={}", rule.number);
   if (rule.after != 0) text += std::format(",after={}", rule.after);
   if (rule.queue != FIGMENT_INJECT_ANY) text += std::format(",queue={}", rule.queue);
   if (rule.engine != FIGMENT_INJECT_ANY) text += std::format(",engine={}", rule.engine);
   if (rule.vector != FIGMENT_INJECT_ANY) text += std::format(",vector={}", rule.vector);
-  if (rule.event != FIGMENT_INJECT_ANY) text += std::format(",event={}", kEvents[rule.event - 1]);
+  if (rule.event != FIGMENT_INJECT_ANY) {
+    text += std::format(",event={}", figment_inject_events[rule.event - 1]);
+  }
   if (rule.first != 0 || rule.last != UINT64_MAX) {
     text += std::format(",address={:#x}-{:#x}", rule.first, rule.last);
   }
