@@ -2,7 +2,8 @@
 /*
  * What the driver believes, for whoever debugs it: the mappings of all address
  * spaces, the queues with their jobs, how much memory of processes has been to VRAM,
- * and what had to be recovered from. Nothing here touches a register, but "clock".
+ * and what had to be recovered from. Nothing here touches a register, but "clock", and
+ * what is in figment_inject.c.
  */
 #include <linux/seq_file.h>
 
@@ -12,6 +13,7 @@
 #include "figment_clock.h"
 #include "figment_debugfs.h"
 #include "figment_device.h"
+#include "figment_inject.h"
 #include "figment_pagemap.h"
 #include "figment_queue.h"
 #include "figment_userptr.h"
@@ -112,4 +114,5 @@ void figment_debugfs_init(struct figment_device *fdev)
 {
 	drm_debugfs_add_files(&fdev->drm, figment_debugfs_files,
 			      ARRAY_SIZE(figment_debugfs_files));
+	figment_inject_init(fdev);
 }

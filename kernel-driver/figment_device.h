@@ -24,6 +24,7 @@
 
 #include "figment_hw.h"
 
+struct figment_inject;
 struct figment_queue;
 struct pci_dev;
 
@@ -148,6 +149,9 @@ struct figment_device {
 
 	/** @user_fences: Processes that wait for one, see figment_user_fence.c. */
 	wait_queue_head_t user_fences;
+
+	/** @inject: Misbehaviour on purpose, see figment_inject.c; NULL: not to be had. */
+	struct figment_inject *inject;
 
 	/** @asids: Address space numbers in use. */
 	struct ida asids;

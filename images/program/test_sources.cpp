@@ -30,8 +30,9 @@ const std::vector<std::string> kParanoidSubset = {"*UserptrTest.*", "Module.*", 
                                                   "Killed.*",
                                                   "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
-// What makes sense on one GPU only.
-const std::vector<std::string> kOfCommandPreemption = {"CommandPreemption.*"};
+// What makes sense on one GPU only, or with a host that answers (tests/host/injection_scenarios.cpp).
+const std::vector<std::string> kOfCommandPreemption = {"CommandPreemption.*", "NoInjection.*"};
+const std::vector<std::string> kOfTheHost = {"Removal.*"};
 
 // What stock does and debug need not do again: speed, and ways to fork that take the driver's same paths.
 const std::vector<std::string> kOfStock = {"Bench.*",
@@ -41,8 +42,9 @@ const std::vector<std::string> kOfStock = {"Bench.*",
 
 // A GPU that can put a job aside only between two packets: how a driver finds out that one does not
 // leave.
-const GpuProperties kCommandGpu = {{"preempt", "command"}, {"faults", "off"}};
-const std::vector<std::string> kCommandSubset = {"CommandPreemption.*", "*UserptrTest.*/preempt"};
+const GpuProperties kCommandGpu = {{"preempt", "command"}, {"faults", "off"}, {"inject", "off"}};
+const std::vector<std::string> kCommandSubset = {"CommandPreemption.*", "NoInjection.*",
+                                                 "*UserptrTest.*/preempt"};
 
 // A GPU that takes its time with everything, and looks where nobody has asked it to: what can be
 // in flight at some moment is then in flight. With none of it an invalidation is over at once.
@@ -185,7 +187,7 @@ class GuestTests : public TestSource {
     std::vector<std::string> names = parse_test_list(list.text);
     std::erase_if(names, [this](const std::string& name) {
       if (!subset_.empty()) return !is_selected(name, subset_);
-      return is_selected(name, kOfCommandPreemption) ||
+      return is_selected(name, kOfCommandPreemption) || is_selected(name, kOfTheHost) ||
              (vm_.kernel == "debug" && is_selected(name, kOfStock));
     });
     for (std::string& name : names) name = prefix_ + name;
