@@ -24,6 +24,7 @@ int coverage_command(const Options& options);
 int build_command(const Options& options);
 int timeline_command(const Options& options);
 int doctor_command(const Options& options);
+int inject_command(const Options& options);
 
 // Makes a timeline of a recording and of the traces of the GPUs in their order, and tells about it.
 // False when something is missing in it, or not certain. Throws Failure when there can be none.

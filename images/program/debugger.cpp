@@ -10,6 +10,7 @@ std::string driver_address(const Guest& guest, const SessionOptions& session, co
   if (guest.gpus == 0) return "";
   Guest machine = guest;
   machine.trace.clear();
+  machine.inject.clear();
   SessionOptions options = session;
   std::string address;
   options.start.arguments = {"cat", "/sys/module/figment/sections/.text"};

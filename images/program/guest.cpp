@@ -24,6 +24,9 @@ std::string escaped(const std::string& value) {
   return out;
 }
 
+// Rules from the start are armed before the guest does anything.
+bool waits_for_rules(const Guest& guest) { return !guest.inject.empty(); }
+
 void append(Words& to, Words words) { std::ranges::move(words, std::back_inserter(to)); }
 
 // Of a deterministic machine. 2^2 ns of virtual time for an instruction is near what emulation
@@ -65,7 +68,8 @@ Words deterministic_machine_args(const Guest& guest) {
   property("stop-ns", machine.stop_ns.value_or(0));
   if (machine.save) conductor += ",pause-at-mark=on";
   append(args, {"-device", conductor});
-  if (!machine.gdb.empty()) append(args, {"-S", "-gdb", machine.gdb});
+  if (waits_for_rules(guest) || !machine.gdb.empty()) args.push_back("-S");
+  if (!machine.gdb.empty()) append(args, {"-gdb", machine.gdb});
   return args;
 }
 
@@ -74,11 +78,16 @@ Words machine_args(const Guest& guest) {
   // When the guest turns the IOMMU on, the map of memory changes under the other processor, and QEMU
   // 10.0 does not survive that every time (iotlb_to_section). In turns they are safe.
   const char* emulated = guest.iommu ? "tcg,thread=single" : "tcg,thread=multi";
-  return {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+  Words args{"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
           // KVM needs the host's CPU; la57 only makes page tables deeper than we need.
           "-machine", "q35", "-accel", guest.kvm ? "kvm" : emulated, "-cpu",
           guest.kvm ? "host" : kEmulatedCpu, "-smp", std::to_string(guest.cpus), "-m",
           std::to_string(guest.memory_mib) + "M"};
+  const std::string fd = guest.monitor_fd < 0 ? "MONITOR" : std::to_string(guest.monitor_fd);
+  append(args, {"-chardev", "socket,id=monitor,server=on,wait=off,fd=" + fd, "-mon",
+                "chardev=monitor,mode=control"});
+  if (waits_for_rules(guest)) args.push_back("-S");
+  return args;
 }
 
 // Each has its part of memory, and the first one all processors: they are in one package, and a
@@ -180,8 +189,8 @@ Words share_args(const Guest& guest) {
 Words gpu_args(const Guest& guest) {
   // Whoever does not choose gets the GPU that can do most: every strategy is on offer.
   const GpuProperties defaults = {
-      {"model", guest.model}, {"preempt", "instruction"}, {"faults", "on"}};
-  std::string device = "figment";
+      {"model", guest.model}, {"preempt", "instruction"}, {"faults", "on"}, {"inject", "on"}};
+  std::string device;
   for (const auto& [name, value] : defaults) {
     if (std::ranges::contains(guest.gpu, name, &GpuProperties::value_type::first)) continue;
     device += "," + name + "=" + escaped(value);
@@ -193,12 +202,14 @@ Words gpu_args(const Guest& guest) {
     if (!guest.trace.empty()) {
       trace = ",trace=" + escaped(guest.trace) + (i ? "." + std::to_string(i) : "");
     }
-    append(args, {"-device", device + trace});
+    append(args, {"-device", "figment,id=" + gpu_id(i) + device + trace});
   }
   return args;
 }
 
 }  // namespace
+
+std::string gpu_id(unsigned gpu) { return "gpu" + std::to_string(gpu); }
 
 Words qemu_argv(const Guest& guest) {
   Words argv{guest.qemu};

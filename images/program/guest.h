@@ -25,6 +25,13 @@ struct Share {
 // Properties of the GPU, in the order given; checked by parse_gpu().
 using GpuProperties = std::vector<std::pair<std::string, std::string>>;
 
+// A rule by which GPU number `gpu` misbehaves from the start; docs/injection.md.
+struct Injection {
+  unsigned gpu = 0;
+  std::string rule;
+  bool operator==(const Injection&) const = default;
+};
+
 // A file that the guest has as memory: an nvdimm. Whole pages of 2 MiB.
 struct MemoryImage {
   std::filesystem::path file;
@@ -49,7 +56,7 @@ struct Deterministic {
   bool save = false;
   std::filesystem::path memory;
   std::filesystem::path state;
-  int monitor_fd = -1;
+  int monitor_fd = -1;  // a connected socket, for before it runs
 };
 
 struct Guest {
@@ -66,6 +73,7 @@ struct Guest {
   unsigned nodes = 1;  // of memory, which share it; not of a deterministic machine
   unsigned gpus = 1;
   GpuProperties gpu;              // of each
+  std::vector<Injection> inject;  // with any, the machine waits for its monitor to arm them
   std::filesystem::path model;    // libfigment-model.so, unless `gpu` names one
   bool iommu = false;             // between PCI devices and memory, virtio left out
   bool null_nvme = false;         // an NVMe disk that is not there, to compare with
@@ -74,9 +82,14 @@ struct Guest {
   std::filesystem::path trace;    // of the GPU's decisions; GPU n > 0 has .n behind it; empty: none
   std::filesystem::path console;  // log of the serial port
   int agent_fd = -1;              // our end's peer of the agent's port; -1 in a dry run
+  // A listening socket for monitors, while it runs; -1 in a dry run. Not of a deterministic machine.
+  int monitor_fd = -1;
 };
 
 std::vector<std::string> qemu_argv(const Guest& guest);
+
+// QEMU's name of a GPU, from 0.
+std::string gpu_id(unsigned gpu);
 
 }  // namespace figment::host
 

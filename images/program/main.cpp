@@ -37,6 +37,8 @@ int dispatch(const Options& options) {
       return timeline_command(options);
     case CommandName::doctor:
       return doctor_command(options);
+    case CommandName::inject:
+      return inject_command(options);
   }
   return 1;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <format>
 #include <functional>
 #include <limits>
 #include <string_view>
@@ -156,6 +157,7 @@ constexpr std::array kCommands = {
     CommandInfo{CommandName::timeline, "timeline",
                 "make a timeline of a recording and traces that are there"},
     CommandInfo{CommandName::doctor, "doctor", "what is there, what is missing, and why"},
+    CommandInfo{CommandName::inject, "inject", "make the GPU of a guest that runs misbehave"},
 };
 
 std::string command_words() {
@@ -167,8 +169,8 @@ std::string command_words() {
 // The texts of the options as given; checked after parsing, so that the messages are ours.
 struct Texts {
   std::string cpus, memory, nodes, gpus, timeout, silence, seconds, seed, stop, seeds, jobs, shard, limit;
-  std::string rounds, stress_seed;
-  std::vector<std::string> gpu, shares, append;
+  std::string rounds, stress_seed, number;
+  std::vector<std::string> gpu, shares, append, inject;
 };
 
 void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
@@ -199,6 +201,13 @@ void add_vm_options(CLI::App& app, Options& options, Texts& texts) {
   app.add_option("--silence", texts.silence, "the same after S seconds without output of COMMAND")
       ->type_name("S");
   app.add_flag("--dry-run", options.vm.dry_run, "print QEMU's command line and do nothing");
+}
+
+void add_inject_option(CLI::App& app, Texts& texts) {
+  app.add_option("--inject", texts.inject,
+                 "a rule by which a GPU misbehaves from the start; docs/injection.md")
+      ->type_name("[GPU:]RULE")
+      ->allow_extra_args(false);
 }
 
 void add_gdb_options(CLI::App& app, Options& options, Texts& texts) {
@@ -340,6 +349,16 @@ void check(Options& options, const Texts& texts) {
   for (const std::string& text : texts.gpu) {
     std::ranges::move(parse_gpu(text), std::back_inserter(vm.gpu));
   }
+  for (const std::string& text : texts.inject) {
+    vm.inject.push_back(parse_injection(text));
+    if (vm.inject.back().gpu >= vm.gpus) {
+      throw UsageError(std::format("--inject: '{}' is for GPU {}, but there are {}", text,
+                                   vm.inject.back().gpu, vm.gpus));
+    }
+  }
+  if (!texts.number.empty()) {
+    options.number = static_cast<unsigned>(checked("--gpu", texts.number, 0, 7));
+  }
   for (const std::string& text : texts.shares) vm.shares.push_back(parse_share(text));
   for (const std::string& text : texts.append) vm.append += (vm.append.empty() ? "" : " ") + text;
 }
@@ -386,6 +405,17 @@ GpuProperties parse_gpu(const std::string& text) {
   return properties;
 }
 
+Injection parse_injection(const std::string& text) {
+  // No rule has a colon.
+  const std::size_t colon = text.find(':');
+  if (colon == text.npos) return {.gpu = 0, .rule = text};
+  const auto gpu = to_number(std::string_view(text).substr(0, colon));
+  if (!gpu || *gpu > 7) {
+    throw UsageError("--inject: '" + text + "' is not [GPU:]RULE, GPU a whole number from 0 to 7");
+  }
+  return {.gpu = static_cast<unsigned>(*gpu), .rule = text.substr(colon + 1)};
+}
+
 Share parse_share(const std::string& text) {
   const std::size_t colon = text.rfind(':');
   Share share{.folder = text.substr(0, colon), .mount = {}, .writable = true};
@@ -428,6 +458,7 @@ Parsed parse_options(std::span<const char* const> arguments) {
       case CommandName::run:
         command.footer("The command follows '--' and runs in the guest as root.");
         add_vm_options(command, options, texts);
+        add_inject_option(command, texts);
         add_seed_options(command, options, texts);
         command
             .add_option("--timeline", options.vm.timeline,
@@ -443,6 +474,7 @@ Parsed parse_options(std::span<const char* const> arguments) {
         break;
       case CommandName::shell:
         add_vm_options(command, options, texts);
+        add_inject_option(command, texts);
         break;
       case CommandName::demo:
         command.add_option("--seconds", texts.seconds, "of stress in all (60)")->type_name("N");
@@ -494,6 +526,18 @@ Parsed parse_options(std::span<const char* const> arguments) {
         break;
       case CommandName::doctor:
         command.add_flag("--prune", options.prune, "remove cache entries that nothing here uses");
+        break;
+      case CommandName::inject:
+        command.footer("Rules are armed in the order given; docs/injection.md.");
+        command
+            .add_option("RULE", options.arguments,
+                        "a rule to arm; clear: disarm all; show: those that are armed")
+            ->required()
+            ->type_name("RULE|clear|show");
+        command.add_option("--guest", options.guest,
+                           "folder of its logs, when more than one guest of this checkout runs")
+            ->type_name("FOLDER");
+        command.add_option("--gpu", texts.number, "which GPU of the guest (0)")->type_name("N");
         break;
     }
   }

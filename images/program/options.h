@@ -30,6 +30,7 @@ struct VmOptions {
   unsigned nodes = 1;  // of memory
   unsigned gpus = 1;
   GpuProperties gpu;
+  std::vector<Injection> inject;  // run and shell
   bool iommu = false;  // between the GPUs and memory
   std::vector<Share> shares;
   std::string append;
@@ -55,7 +56,8 @@ enum class CommandName {
   coverage,
   build,
   timeline,
-  doctor
+  doctor,
+  inject
 };
 
 struct Options {
@@ -63,7 +65,7 @@ struct Options {
   VmOptions vm;
   // Of run and explore: the command; of test: patterns; of fuzz: inputs; of build: parts;
   // of coverage: arguments of the guest tests; of bench: parts to measure, none: all;
-  // of timeline: the recording, then the traces of the GPUs.
+  // of timeline: the recording, then the traces of the GPUs; of inject: rules, "clear", "show".
   std::vector<std::string> arguments;
   SeedRange seeds;                     // explore
   unsigned jobs = 1;                   // explore: at the same time
@@ -83,12 +85,16 @@ struct Options {
   bool list = false;                   // test
   bool prune = false;                  // doctor
   bool coverage = false;               // fuzz
+  std::string guest;                   // inject: folder of its logs, or empty: the one that runs
+  unsigned number = 0;                 // inject: which of its GPUs
 };
 
 // A..B of --seeds, or A for one.
 SeedRange parse_seeds(const std::string& text);
 // KEY=VALUE[,KEY=VALUE...] of --gpu.
 GpuProperties parse_gpu(const std::string& text);
+// [GPU:]RULE of --inject. What a rule may say is the device's business.
+Injection parse_injection(const std::string& text);
 // DIR[:MOUNT] of --share; MOUNT is DIR's own path unless given. Does not look whether DIR exists.
 Share parse_share(const std::string& text);
 // 512, 512M, 2G: MiB unless a unit says otherwise.

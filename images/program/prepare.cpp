@@ -165,6 +165,7 @@ Prepared prepare(Workshop& workshop, const VmOptions& vm, const GuestNeeds& need
   guest.nodes = vm.nodes;
   guest.gpus = vm.gpus;
   guest.gpu = vm.gpu;
+  guest.inject = vm.inject;
   guest.iommu = vm.iommu;
   for (auto& [name, value] : guest.gpu) {
     if (name == "model") value = visible(fs::absolute(value));

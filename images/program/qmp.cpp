@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "qmp.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,26 @@ using nlohmann::json;
 
 // A line that is longer than this is no answer of QEMU.
 constexpr std::size_t kLineMost = 64u << 20;
+
+// Of a socket in a folder. The name of the folder may be too long for an address: it is reached
+// through its descriptor.
+sockaddr_un monitor_address(const Fd& folder) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = std::format("/proc/self/fd/{}/monitor", folder.get());
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  return address;
+}
+
+Fd open_folder(const fs::path& folder) {
+  return Fd(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+Fd unix_socket() {
+  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) throw std::system_error(errno, std::generic_category(), "socket");
+  return fd;
+}
 
 }  // namespace
 
@@ -106,6 +128,29 @@ void Qmp::send(const json& message) {
     if (n < 0) throw Failure(std::string{"cannot write to QEMU's monitor: "} + std::strerror(errno));
     rest.remove_prefix(static_cast<std::size_t>(n));
   }
+}
+
+Fd listen_for_monitors(const fs::path& folder) {
+  const Fd at = open_folder(folder);
+  const sockaddr_un address = monitor_address(at);
+  Fd fd = unix_socket();
+  unlink(address.sun_path);  // of the guest before, in the same folder
+  if (!at || bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      listen(fd.get(), 1) != 0) {
+    throw std::system_error(errno, std::generic_category(), "a monitor in " + folder.string());
+  }
+  return fd;
+}
+
+std::optional<Fd> connect_to_monitor(const fs::path& folder) {
+  const Fd at = open_folder(folder);
+  if (!at) return std::nullopt;
+  const sockaddr_un address = monitor_address(at);
+  Fd fd = unix_socket();
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return std::nullopt;
+  }
+  return fd;
 }
 
 SocketPair::SocketPair() {

@@ -11,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "process.h"
@@ -57,6 +58,11 @@ class Qmp {
   std::deque<nlohmann::json> events_;
   unsigned last_id_ = 0;
 };
+
+// A socket in a folder that listens for monitors, whatever the length of the folder's name.
+Fd listen_for_monitors(const fs::path& folder);
+// Nothing, if nobody listens there (any more).
+std::optional<Fd> connect_to_monitor(const fs::path& folder);
 
 // Both ends of a socket for a child: ours, and the one that the child inherits.
 struct SocketPair {

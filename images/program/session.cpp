@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "deterministic.h"
+#include "injection.h"
 #include "saved_machine.h"
 
 #include <fcntl.h>
@@ -337,6 +338,13 @@ void write_all(int fd, std::string_view bytes) {
   }
 }
 
+// To a machine that has just been started. Its socket listens from before that.
+static Fd own_monitor(const fs::path& folder, const fs::path& qemu_log) {
+  auto fd = connect_to_monitor(folder);
+  if (!fd) throw Failure("QEMU has ended at once; it said:\n" + read_file(qemu_log));
+  return std::move(*fd);
+}
+
 Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
@@ -354,9 +362,15 @@ Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge
   const Fd log(open(qemu_log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644));
   std::optional<SocketPair> monitor;
   const bool restores = guest.deterministic && !guest.deterministic->state.empty();
-  if (restores) guest.deterministic->monitor_fd = monitor.emplace().theirs.get();
+  const bool injects = !guest.inject.empty();
+  Fd listening;
   std::vector<int> kept{theirs.get()};
-  if (restores) kept.push_back(guest.deterministic->monitor_fd);
+  if (!guest.deterministic) {
+    listening = listen_for_monitors(options.folder);
+    kept.push_back(guest.monitor_fd = listening.get());
+  } else if (restores || injects) {
+    kept.push_back(guest.deterministic->monitor_fd = monitor.emplace().theirs.get());
+  }
   const Argv argv = qemu_argv(guest);
   write_file(options.folder / "command", quoted(argv) + "\n");
   Child qemu(argv, {.directory = {},
@@ -366,13 +380,22 @@ Verdict run_guest(Guest guest, const SessionOptions& options, const Judge& judge
                     .error = log.get(),
                     .keep = kept});
   theirs = Fd();
+  listening = Fd();
   std::optional<Qmp> qmp;
-  if (restores) {
+  if (monitor) {
     monitor->theirs = Fd();
     qmp.emplace(std::move(monitor->ours));
-    // The last word to it: a monitor that talks to a running machine disturbs its turns.
-    restore_state(*qmp, guest.deterministic->state);
+  } else if (injects) {
+    qmp.emplace(own_monitor(options.folder, qemu_log));
   }
+  for (const auto& [gpu, rule] : guest.inject) arm(*qmp, gpu, rule);
+  // The last word to it: a monitor that talks to a running machine disturbs its turns.
+  if (restores) restore_state(*qmp, guest.deterministic->state);
+  if (injects && !restores && !(guest.deterministic && !guest.deterministic->gdb.empty())) {
+    qmp->execute("cont");
+  }
+  // Others may want to talk to it.
+  if (!guest.deterministic) qmp.reset();
   Verdict verdict = Session(guest, options, std::move(ours), std::move(qemu)).run();
   if (fs::exists(guest.console)) verdict.reports = judge.reports(read_file(guest.console));
   for (KernelReport& report : verdict.reports) add_source_lines(report.trace, options.symbols);

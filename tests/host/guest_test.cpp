@@ -53,10 +53,21 @@ TEST(QemuArgv, has_one_device_per_gpu_with_all_properties) {
   Guest guest = small_guest();
   guest.gpus = 2;
   guest.gpu = {{"engines", "4"}, {"executor", "clock"}};
-  const std::string device =
-      "figment,model=/m/model.so,preempt=instruction,faults=on,engines=4,executor=clock";
+  const std::string properties =
+      ",model=/m/model.so,preempt=instruction,faults=on,inject=on,engines=4,executor=clock";
   const auto devices = values(qemu_argv(guest), "-device");
-  EXPECT_EQ(std::ranges::count(devices, device), 2);
+  EXPECT_EQ(std::ranges::count(devices, "figment,id=gpu0" + properties), 1);
+  EXPECT_EQ(std::ranges::count(devices, "figment,id=gpu1" + properties), 1);
+}
+
+TEST(QemuArgv, a_machine_waits_when_its_gpu_is_to_misbehave_from_the_start) {
+  Guest guest = small_guest();
+  guest.monitor_fd = 9;
+  EXPECT_FALSE(std::ranges::contains(qemu_argv(guest), "-S"));
+  EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-chardev"), "id=monitor,server=on,wait=off,fd=9"));
+  EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-mon"), "mode=control"));
+  guest.inject = {{.gpu = 0, .rule = "hang"}};
+  EXPECT_TRUE(std::ranges::contains(qemu_argv(guest), "-S"));
 }
 
 TEST(QemuArgv, a_model_that_was_asked_for_replaces_ours) {
@@ -71,7 +82,7 @@ TEST(QemuArgv, a_gpu_that_can_less_can_be_asked_for) {
   Guest guest = small_guest();
   guest.gpu = {{"preempt", "none"}, {"faults", "off"}};
   const auto devices = values(qemu_argv(guest), "-device");
-  EXPECT_TRUE(std::ranges::contains(devices, "figment,model=/m/model.so,preempt=none,faults=off"));
+  EXPECT_TRUE(std::ranges::contains(devices, "figment,id=gpu0,model=/m/model.so,inject=on,preempt=none,faults=off"));
 }
 
 TEST(QemuArgv, an_iommu_comes_before_what_is_behind_it) {
@@ -171,6 +182,15 @@ TEST(QemuArgv, of_a_deterministic_machine_has_nothing_that_comes_from_outside) {
   EXPECT_EQ(values(argv, "-accel"), (std::vector<std::string>{"tcg,thread=single,tb-size=512"}));
   EXPECT_TRUE(any_contains(values(argv, "-device"), "figment-conductor,id=conductor,seed=7"));
   EXPECT_TRUE(any_contains(values(argv, "-append"), "figment.images=2"));
+}
+
+TEST(QemuArgv, a_deterministic_machine_waits_for_its_rules) {
+  Guest guest = deterministic_guest();
+  EXPECT_FALSE(std::ranges::contains(qemu_argv(guest), "-S"));
+  guest.inject = {{.gpu = 0, .rule = "hang"}};
+  guest.deterministic->monitor_fd = 9;
+  EXPECT_TRUE(std::ranges::contains(qemu_argv(guest), "-S"));
+  EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-chardev"), "id=monitor,fd=9"));
 }
 
 TEST(QemuArgv, images_are_read_only_nvdimms_in_order) {

@@ -221,6 +221,11 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"gpu_choice", {"run", "--gpu", "executor=fast", "--", "x"}, "'fast'", "thread|clock"},
         Wrong{"gpu_choice_part", {"run", "--gpu", "preempt=comm", "--", "x"}, "'comm'", "command"},
         Wrong{"gpu_inject", {"run", "--gpu", "inject=hang", "--", "x"}, "'hang'", "on|off"},
+        Wrong{"inject_gpu", {"run", "--inject", "1:hang", "--", "x"}, "GPU 1", "there are 1"},
+        Wrong{"inject_gpu_word", {"run", "--inject", "x:hang", "--", "x"}, "'x:hang'", "[GPU:]RULE"},
+        Wrong{"inject_of_explore", {"explore", "--inject", "hang", "--", "x"}, "--inject", "explore"},
+        Wrong{"inject_nothing", {"inject"}, "RULE", "required"},
+        Wrong{"inject_number", {"inject", "--gpu", "8", "show"}, "'8'", "0 to 7"},
         Wrong{"gpu_size", {"run", "--gpu", "vram=big", "--", "x"}, "'big'", "64M"},
         Wrong{"gpu_range", {"run", "--gpu", "event-ns=9-3", "--", "x"}, "'9-3'", "MIN-MAX"},
         Wrong{"gpu_range_low", {"run", "--gpu", "step-bytes=1-99", "--", "x"}, "'1-99'", "64 to"},
@@ -234,6 +239,22 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Gpu, injection_by_the_guest_is_a_property) {
   EXPECT_THAT(parse_gpu("inject=on"), ElementsAre(std::pair{"inject", "on"}));
+}
+
+TEST(Gpu, rules_from_the_start_are_of_one_gpu) {
+  const Options options = parse({"run", "--gpus", "2", "--inject", "hang,queue=1", "--inject",
+                                 "1:removed,after=5", "--", "x"});
+  EXPECT_THAT(options.vm.inject, ElementsAre(Injection{.gpu = 0, .rule = "hang,queue=1"},
+                                             Injection{.gpu = 1, .rule = "removed,after=5"}));
+}
+
+TEST(Gpu, rules_for_a_guest_that_runs_are_words) {
+  const Options options =
+      parse({"inject", "--gpu", "1", "--guest", "/runs/7", "clear", "hang,once", "show"});
+  EXPECT_EQ(options.command, CommandName::inject);
+  EXPECT_EQ(options.number, 1u);
+  EXPECT_EQ(options.guest, "/runs/7");
+  EXPECT_THAT(options.arguments, ElementsAre("clear", "hang,once", "show"));
 }
 
 TEST(Gpu, ranges_are_one_number_or_two) {
