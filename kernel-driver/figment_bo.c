@@ -8,6 +8,7 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/error-injection.h>
+#include <linux/highmem.h>
 #include <linux/iosys-map.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
@@ -481,6 +482,63 @@ int figment_bo_visit(struct figment_bo *bo, u64 offset, u64 size,
 			return ret;
 	}
 	return 0;
+}
+
+static size_t figment_bo_read_system(struct figment_bo *bo, u64 offset, void *to, size_t size)
+{
+	struct page **pages = READ_ONCE(bo->shmem.pages);
+	size_t done = 0;
+
+	if (!READ_ONCE(bo->sgt) || !pages)
+		return 0;
+	while (done < size) {
+		u64 at = offset + done;
+		size_t step = min_t(size_t, size - done, PAGE_SIZE - offset_in_page(at));
+
+		memcpy_from_page(to + done, pages[at >> PAGE_SHIFT], offset_in_page(at), step);
+		done += step;
+	}
+	return done;
+}
+
+static size_t figment_bo_read_vram(struct figment_bo *bo, u64 offset, void *to, size_t size)
+{
+	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
+	struct gpu_buddy_block *block;
+	size_t done = 0;
+
+	list_for_each_entry(block, &bo->blocks, link) {
+		u64 bytes = gpu_buddy_block_size(&fdev->vram.mm, block);
+		size_t step;
+
+		if (offset >= bytes) {
+			offset -= bytes;
+			continue;
+		}
+		step = min_t(u64, size - done, bytes - offset);
+		memcpy_fromio(to + done,
+			      fdev->vram.map + gpu_buddy_block_offset(block) + offset, step);
+		done += step;
+		offset = 0;
+		if (done == size)
+			break;
+	}
+	return done;
+}
+
+/**
+ * figment_bo_read() - Copy from a buffer, without waiting for anybody.
+ * @bo: the buffer, mapped somewhere; the caller is inside drm_dev_enter()
+ * @offset: where to begin
+ * @to: where to
+ * @size: bytes, inside of the buffer
+ *
+ * Return: bytes that were copied: fewer when it is imported.
+ */
+size_t figment_bo_read(struct figment_bo *bo, u64 offset, void *to, size_t size)
+{
+	return bo->vram ? figment_bo_read_vram(bo, offset, to, size) :
+			  figment_bo_read_system(bo, offset, to, size);
 }
 
 /**

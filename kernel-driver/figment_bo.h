@@ -45,6 +45,7 @@ int figment_bo_pin(struct figment_bo *bo);
 void figment_bo_unplug_all(struct figment_device *fdev);
 int figment_bo_visit(struct figment_bo *bo, u64 offset, u64 size,
 		     figment_extent_fn fn, void *data);
+size_t figment_bo_read(struct figment_bo *bo, u64 offset, void *to, size_t size);
 void figment_vram_enter(struct figment_device *fdev);
 void figment_vram_exit(struct figment_device *fdev);
 void figment_vram_close(struct figment_device *fdev);

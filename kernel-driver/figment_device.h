@@ -24,6 +24,7 @@
 
 #include "figment_hw.h"
 
+struct figment_coredump;
 struct figment_inject;
 struct figment_queue;
 struct pci_dev;
@@ -150,6 +151,8 @@ struct figment_device {
 	/** @user_fences: Processes that wait for one, see figment_user_fence.c. */
 	wait_queue_head_t user_fences;
 
+	/** @coredump: For a job that goes wrong, see figment_coredump.c. */
+	struct figment_coredump *coredump;
 	/** @inject: Misbehaviour on purpose, see figment_inject.c; NULL: not to be had. */
 	struct figment_inject *inject;
 

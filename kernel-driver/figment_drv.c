@@ -23,6 +23,7 @@
 
 #include "figment_bind.h"
 #include "figment_bo.h"
+#include "figment_coredump.h"
 #include "figment_debugfs.h"
 #include "figment_device.h"
 #include "figment_drv.h"
@@ -456,6 +457,9 @@ static int figment_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 
 	ret = pcim_enable_device(pdev);
+	if (ret)
+		return ret;
+	ret = figment_coredump_init(fdev);
 	if (ret)
 		return ret;
 	ret = figment_device_init(fdev, pdev);

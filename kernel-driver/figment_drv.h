@@ -18,13 +18,13 @@ struct figment_vm;
 /** struct figment_client - What is counted for a file; queues may outlive it. */
 struct figment_client {
 	struct kref refs;
+	/** @id: &drm_file.client_id, as in fdinfo. */
+	u64 id;
 	/** @engine_ns: Device time that jobs have used. */
 	atomic64_t engine_ns;
 	/** @comm: Who has opened the file, for the log. */
 	char comm[TASK_COMM_LEN];
 	pid_t pid;
-	/** @id: As in fdinfo. */
-	u64 id;
 };
 
 void figment_client_put(struct figment_client *client);

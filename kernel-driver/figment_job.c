@@ -66,7 +66,7 @@ static struct figment_job *figment_job_alloc(struct figment_queue *queue)
 
 	if (!job)
 		return NULL;
-	job->fence = kzalloc_obj(*job->fence, GFP_KERNEL_ACCOUNT);
+	job->fence = figment_fence_alloc();
 	if (!job->fence) {
 		kfree(job);
 		return NULL;

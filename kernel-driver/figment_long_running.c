@@ -55,7 +55,7 @@ unlock:
  */
 int figment_long_running_submit(struct figment_queue *queue, u64 address, u64 size)
 {
-	struct figment_fence *fence = kzalloc_obj(*fence, GFP_KERNEL_ACCOUNT);
+	struct figment_fence *fence = figment_fence_alloc();
 	int ret;
 
 	if (!fence)

@@ -301,6 +301,33 @@ void figment_pt_flush(struct figment_pt_space *space, struct figment_pt_flush *f
 
 /* --- walking -------------------------------------------------------------- */
 
+/**
+ * figment_pt_look() - What a walk of the device meets now.
+ * @space: the address space
+ * @address: GPU address
+ * @entries: gets the entries, by level
+ *
+ * Return: the lowest level that it gets to; FIGMENT_PT_LEVELS: there are no tables.
+ */
+int figment_pt_look(struct figment_pt_space *space, u64 address, u64 entries[FIGMENT_PT_LEVELS])
+{
+	struct figment_pt *pt = space->root;
+	int level;
+
+	lockdep_assert_held(&space->lock);
+
+	for (level = FIGMENT_PT_LEVELS; level && pt; level--) {
+		unsigned int i = figment_pt_index(address, level - 1);
+		u64 entry = le64_to_cpu(READ_ONCE(pt->entries[i]));
+
+		entries[level - 1] = entry;
+		if (level == 1 || !(entry & FIGMENT_PTE_VALID) || (entry & FIGMENT_PTE_LEAF))
+			return level - 1;
+		pt = pt->child[i];
+	}
+	return level;
+}
+
 /* The table of level 1 for an address, made if need be. */
 static struct figment_pt *figment_pt_make_inner(struct figment_pt_space *space,
 						struct figment_pt_stock *stock, u64 address)

@@ -6,6 +6,8 @@
 #include <linux/mutex.h>
 #include <linux/types.h>
 
+#include "figment_hw.h"
+
 struct figment_device;
 struct figment_pt;
 
@@ -59,6 +61,8 @@ u64 figment_pt_flush_begin(struct figment_pt_space *space, struct figment_pt_flu
 void figment_pt_flush_end(struct figment_pt_space *space, u64 seq);
 void figment_pt_flush(struct figment_pt_space *space, struct figment_pt_flush *flush);
 
+int figment_pt_look(struct figment_pt_space *space, u64 address,
+		    u64 entries[FIGMENT_PT_LEVELS]);
 void figment_pt_map(struct figment_pt_space *space, struct figment_pt_stock *stock,
 		    u64 address, u64 size, u64 pte, bool huge);
 void figment_pt_unmap(struct figment_pt_space *space, struct figment_pt_stock *stock,

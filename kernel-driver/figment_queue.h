@@ -6,6 +6,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -45,6 +46,10 @@ struct figment_fence {
 		u64 context;
 		u64 seqno;
 	} visible;
+	/** @pid: Of the process that has submitted it. */
+	pid_t pid;
+	/** @comm: What that called itself. */
+	char comm[TASK_COMM_LEN];
 };
 
 /* Device time of a job, written by the device. */
@@ -174,6 +179,7 @@ void figment_queues_retire(struct figment_device *fdev);
 void figment_queue_query(struct figment_queue *queue, struct drm_figment_queue_query *args);
 
 /* figment_ring.c */
+struct figment_fence *figment_fence_alloc(void);
 int figment_queue_emit(struct figment_queue *queue, struct figment_fence *fence,
 		       u64 address, u64 size);
 void figment_queue_retire(struct figment_queue *queue);

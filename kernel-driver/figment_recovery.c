@@ -9,6 +9,7 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 
+#include "figment_coredump.h"
 #include "figment_device.h"
 #include "figment_queue.h"
 #include "figment_reset.h"
@@ -168,6 +169,7 @@ static void figment_queue_blame(struct figment_queue *queue, struct figment_fenc
 void figment_queue_reset_and_blame(struct figment_queue *queue, int error, u32 code,
 				   u64 address, struct figment_fence *late)
 {
+	struct figment_coredump *dump __free(figment_coredump) = figment_coredump_begin(queue);
 	struct figment_fence *first;
 
 	lockdep_assert_held(&queue->hw_lock);
@@ -180,11 +182,13 @@ void figment_queue_reset_and_blame(struct figment_queue *queue, int error, u32 c
 	figment_queue_retire(queue);
 
 	first = figment_queue_first(queue);
-	if (first && (!late || first == late))
+	if (first && (!late || first == late)) {
+		figment_coredump_blame(dump, queue, first, error, code, address);
 		figment_queue_blame(queue, first, error, code, address);
-	else if (first && figment_queue_has_begun(queue, first))
+	} else if (first && figment_queue_has_begun(queue, first)) {
 		/* Hit by a reset that was not for it; half of it can not be undone. */
 		figment_queue_blame(queue, first, -ECANCELED, FIGMENT_CODE_NONE, 0);
+	}
 
 	figment_queue_restart(queue);
 }

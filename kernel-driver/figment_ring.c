@@ -54,6 +54,18 @@ static const struct dma_fence_ops figment_fence_ops = {
 	.get_timeline_name = figment_fence_timeline_name,
 };
 
+/** figment_fence_alloc() - For a job of the calling process; figment_queue_emit() makes it a fence. */
+struct figment_fence *figment_fence_alloc(void)
+{
+	struct figment_fence *fence = kzalloc_obj(*fence, GFP_KERNEL_ACCOUNT);
+
+	if (!fence)
+		return NULL;
+	fence->pid = task_tgid_nr(current);
+	get_task_comm(fence->comm, current->group_leader);
+	return fence;
+}
+
 static struct figment_stamp *figment_queue_stamp(struct figment_queue *queue,
 						 struct figment_fence *fence)
 {
@@ -77,7 +89,7 @@ static void figment_ring_put_stamp(struct figment_queue *queue, u64 address)
 /**
  * figment_queue_emit() - Put a job into the ring.
  * @queue: the queue
- * @fence: zeroed; gets initialised, and a reference of the ring
+ * @fence: of figment_fence_alloc(); gets initialised, and a reference of the ring
  * @address: GPU address of the packets of the user
  * @size: bytes of them, maybe zero
  *

@@ -23,7 +23,7 @@
  *	        figment_device.reset.lock	mutex
  *	        figment_queue.hw_lock		mutex
  *	          figment_device.queues.lock	mutex
- *	          figment_pt_space.lock		to unmap the ring of a dead queue
+ *	          figment_pt_space.lock		to unmap the ring of a dead queue, for a dump
  *	        figment_device.events.lock	spinlock, hard irq
  *	          figment_queue.lock		spinlock, hard irq
  *	            figment_device.gate.lock	spinlock, hard irq
