@@ -3,6 +3,9 @@
 // GPUs that misbehave because the host says so: from the start, and while the guest runs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <sstream>
 
 #include "deterministic.h"
 #include "scenario.h"
@@ -14,20 +17,36 @@ using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 
+// What the tests in the guest say, so that nobody takes it for results of these.
+std::string quoted_lines(const std::string& text) {
+  std::istringstream lines(text);
+  std::string out;
+  for (std::string line; std::getline(lines, line);) out += "guest: " + line + "\n";
+  return out;
+}
+
+// The folder of the logs of the guest that has `word` on its command line.
+fs::path folder_of_guest(const std::string& word) {
+  constexpr std::string_view kMark = "id=console,path=";
+  for (const pid_t process : processes_with(word)) {
+    const std::string words = read_file(fs::path("/proc") / std::to_string(process) / "cmdline");
+    const std::size_t begin = words.find(kMark);
+    if (begin == words.npos) continue;
+    const std::string path = words.substr(begin + kMark.size());
+    return fs::path(path.substr(0, path.find('\0'))).parent_path();
+  }
+  throw Failure("no guest has " + word);
+}
+
 // One guest for all of it, as it takes long to boot: the second GPU goes away, and the host brings
 // it back. The test in the guest looks what the driver makes of that.
 TEST(Inject, a_device_that_is_gone_comes_back_when_the_host_says_so) {
-  Figment guest({"run", "--gpus", "2", "--inject", "removed,after=1000000000", "--",
-                 "figment-guest-tests", "--gtest_filter=Removal.*"});
+  const std::string word = "figment_inject=" + std::to_string(getpid());
+  Figment guest({"run", "--append", word, "--gpus", "2", "--inject", "removed,after=1000000000",
+                 "--", "figment-guest-tests", "--gtest_filter=Removal.*"});
   ASSERT_TRUE(eventually([&] { return guest.out().contains("the device is gone"); }))
-      << guest.out() << guest.err();
-  // The folder of the logs is that of its console log.
-  const std::vector<pid_t> machines = processes_with("id=gpu1");
-  ASSERT_EQ(machines.size(), 1u) << "of this test alone";
-  const std::string words = read_file(fs::path("/proc") / std::to_string(machines[0]) / "cmdline");
-  constexpr std::string_view kMark = "id=console,path=";
-  const std::size_t begin = words.find(kMark) + kMark.size();
-  const fs::path folder = fs::path(words.substr(begin, words.find('\0', begin) - begin)).parent_path();
+      << quoted_lines(guest.out()) << guest.err();
+  const fs::path folder = folder_of_guest(word);
   const auto inject = [&](Argv arguments) {
     const Argv front{"inject", "--guest", folder};
     arguments.insert(arguments.begin(), front.begin(), front.end());
@@ -52,7 +71,7 @@ TEST(Inject, a_device_that_is_gone_comes_back_when_the_host_says_so) {
   EXPECT_EQ(said.status, 0) << said.err;
   EXPECT_EQ(said.out, "0: hang,queue=3: struck 0 of 0\n");
   const Finished end = guest.finish();
-  EXPECT_EQ(end.status, 0) << end.out << end.err;
+  EXPECT_EQ(end.status, 0) << quoted_lines(end.out) << end.err;
   EXPECT_THAT(end.out, HasSubstr("[  PASSED  ] 1 test"));
 
   // It has ended, and takes nothing any more.
@@ -73,8 +92,7 @@ TEST(Inject, the_same_seed_misbehaves_in_the_same_way) {
                        "--", "sh", "-c",
                        "figment-guest-tests --gtest_filter=QueueTest.works*; "
                        "cat /sys/kernel/debug/dri/0000*/inject"};
-  Figment first(arguments), second(arguments);
-  const Finished one = first.finish(), two = second.finish();
+  const Finished one = run_figment(arguments), two = run_figment(arguments);
   EXPECT_EQ(one.status, 0) << one.err;
   EXPECT_THAT(one.out, ContainsRegex("0: \\(armed by the host\\): struck [1-9]"));
   EXPECT_EQ(first_difference(one.out, two.out), "");
