@@ -54,7 +54,7 @@ static const struct dma_fence_ops figment_fence_ops = {
 	.get_timeline_name = figment_fence_timeline_name,
 };
 
-/** figment_fence_alloc() - For a job of the calling process; figment_queue_emit() makes it a fence. */
+/** figment_fence_alloc() - For a job of this process; figment_queue_emit() makes it a fence. */
 struct figment_fence *figment_fence_alloc(void)
 {
 	struct figment_fence *fence = kzalloc_obj(*fence, GFP_KERNEL_ACCOUNT);
