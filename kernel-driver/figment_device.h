@@ -301,5 +301,6 @@ unsigned int figment_preempt_timeout_ms(void);
 unsigned int figment_watchdog_ms(void);
 unsigned int figment_device_resets(void);
 unsigned long figment_fault_around(void);
+bool figment_one_pass(void);
 
 #endif

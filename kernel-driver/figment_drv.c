@@ -62,6 +62,10 @@ static unsigned int figment_param_device_resets = 8;
 module_param_named(device_resets, figment_param_device_resets, uint, 0644);
 MODULE_PARM_DESC(device_resets, "How often in a minute the whole device is reset because it has failed, before it is given up (default: 8; 0: at the first failure)");
 
+static bool figment_param_one_pass;
+module_param_named(one_pass, figment_param_one_pass, bool, 0644);
+MODULE_PARM_DESC(one_pass, "Have the notifiers of fence and preempt wait in their first pass, one after the other, to measure what the second one is good for (default: false)");
+
 /** figment_cleanup_wq - Takes apart what can not be taken apart where it ends. */
 struct workqueue_struct *figment_cleanup_wq;
 
@@ -100,6 +104,12 @@ unsigned long figment_fault_around(void)
 	unsigned int kib = clamp(READ_ONCE(figment_param_fault_around_kib), 4U, 2048U);
 
 	return rounddown_pow_of_two(kib) * SZ_1K;
+}
+
+/** figment_one_pass() - Shall a notifier wait before those of others have been called? */
+bool figment_one_pass(void)
+{
+	return READ_ONCE(figment_param_one_pass);
 }
 
 /* --- what a file owns ----------------------------------------------------- */

@@ -126,7 +126,7 @@ static bool figment_watched_invalidate_start(struct mmu_interval_notifier *notif
 		figment_watched_give_back(userptr, &notice);
 	} else {
 		list_move_tail(&userptr->stale_link, &vm->stale);
-		if (figment_watched_kick(vm) && !userptr->watch.busy) {
+		if (figment_watched_kick(vm) && !userptr->watch.busy && !figment_one_pass()) {
 			userptr->watch.busy = true;
 			*finish = &userptr->watch.finish;
 		} else {
