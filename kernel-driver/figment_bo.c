@@ -6,6 +6,7 @@
  * more than a reference, and no fence ever is of interest to a buffer: memory
  * is given back when the last mapping is gone from page tables and TLB.
  */
+#include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/error-injection.h>
 #include <linux/highmem.h>
@@ -315,6 +316,35 @@ static struct drm_gem_object *figment_bo_create_system(struct figment_device *fd
 	return &shmem->base;
 }
 
+/**
+ * figment_bo_import() - &drm_driver.gem_prime_import_sg_table: a buffer of somebody else.
+ * @drm: the device
+ * @attach: to the exporter
+ * @sgt: pages that are mapped for us
+ *
+ * The attachment is static: an exporter that could move the memory pins it until the
+ * buffer is freed, as our page tables have it until then.
+ *
+ * Return: the object, or an ERR_PTR.
+ */
+struct drm_gem_object *figment_bo_import(struct drm_device *drm, struct dma_buf_attachment *attach,
+					 struct sg_table *sgt)
+{
+	struct drm_gem_object *obj;
+	int idx;
+
+	/* Either an unplug finds it, or it finds the device unplugged. */
+	if (!drm_dev_enter(drm, &idx))
+		return ERR_PTR(-ENODEV);
+	obj = drm_gem_shmem_prime_import_sg_table(drm, attach, sgt);
+	if (!IS_ERR(obj)) {
+		to_figment_bo(obj)->attach = attach;
+		figment_bo_track(to_figment_bo(obj));
+	}
+	drm_dev_exit(idx);
+	return obj;
+}
+
 /** figment_bo_create_ioctl() - DRM_IOCTL_FIGMENT_BO_CREATE. */
 int figment_bo_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -373,8 +403,9 @@ int figment_bo_pin(struct figment_bo *bo)
 	if (bo->vram || READ_ONCE(bo->sgt))
 		return 0;
 
-	if (drm_gem_is_imported(&bo->shmem.base))
-		sgt = bo->shmem.sgt;
+	if (bo->attach)
+		/* None: the device is unplugged. */
+		sgt = bo->shmem.sgt ?: ERR_PTR(-ENODEV);
 	else
 		sgt = drm_gem_shmem_get_pages_sgt(&bo->shmem);
 	if (IS_ERR(sgt))
@@ -386,12 +417,26 @@ int figment_bo_pin(struct figment_bo *bo)
 }
 ALLOW_ERROR_INJECTION(figment_bo_pin, ERRNO);
 
+/* What the exporter has mapped for the device, and would keep so until the buffer is freed. */
+static void figment_bo_unmap_imported(struct figment_bo *bo)
+{
+	struct sg_table *sgt = bo->shmem.sgt;
+
+	/* Nobody binds any more, and freeing the buffer only detaches then. */
+	bo->shmem.sgt = NULL;
+	WRITE_ONCE(bo->sgt, NULL);
+	if (sgt)
+		dma_buf_unmap_attachment_unlocked(bo->attach, sgt, DMA_BIDIRECTIONAL);
+}
+
 static void figment_bo_unmap_dma(struct figment_bo *bo)
 {
 	struct drm_gem_shmem_object *shmem = &bo->shmem;
 
-	if (drm_gem_is_imported(&shmem->base))
+	if (bo->attach) {
+		figment_bo_unmap_imported(bo);
 		return;
+	}
 
 	dma_resv_lock(shmem->base.resv, NULL);
 	if (shmem->sgt) {

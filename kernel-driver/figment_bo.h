@@ -4,9 +4,11 @@
 
 #include <drm/drm_gem_shmem_helper.h>
 
+struct dma_buf_attachment;
 struct drm_file;
 struct drm_printer;
 struct figment_device;
+struct sg_table;
 
 /** struct figment_bo - A buffer: in system memory, in VRAM, or imported. */
 struct figment_bo {
@@ -14,6 +16,8 @@ struct figment_bo {
 	struct drm_gem_shmem_object shmem;
 	/** @vram: True for VRAM; constant. */
 	bool vram;
+	/** @attach: Of an imported buffer, to its exporter; constant. Or NULL. */
+	struct dma_buf_attachment *attach;
 	/** @sgt: DMA addresses in system memory, from figment_bo_pin() on; constant then. */
 	struct sg_table *sgt;
 	/** @blocks: VRAM, in the order of offsets; constant. */
@@ -41,6 +45,8 @@ typedef int (*figment_extent_fn)(void *data, const struct figment_extent *extent
 int figment_bo_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 int figment_bo_mmap_offset_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 struct drm_gem_object *figment_bo_alloc(struct drm_device *drm, size_t size);
+struct drm_gem_object *figment_bo_import(struct drm_device *drm, struct dma_buf_attachment *attach,
+					 struct sg_table *sgt);
 int figment_bo_pin(struct figment_bo *bo);
 void figment_bo_unplug_all(struct figment_device *fdev);
 int figment_bo_visit(struct figment_bo *bo, u64 offset, u64 size,

@@ -15,7 +15,6 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
 #include <drm/drm_gem.h>
-#include <drm/drm_gem_shmem_helper.h>
 #include <drm/drm_ioctl.h>
 #include <drm/drm_managed.h>
 #include <drm/drm_print.h>
@@ -436,7 +435,7 @@ static const struct drm_driver figment_driver = {
 	.num_ioctls = ARRAY_SIZE(figment_ioctls),
 	.fops = &figment_fops,
 	.gem_create_object = figment_bo_alloc,
-	.gem_prime_import_sg_table = drm_gem_shmem_prime_import_sg_table,
+	.gem_prime_import_sg_table = figment_bo_import,
 	.show_fdinfo = figment_show_fdinfo,
 	.name = "figment",
 	.desc = "Figment virtual GPU",
@@ -620,6 +619,7 @@ static void __exit figment_exit(void)
 module_init(figment_init);
 module_exit(figment_exit);
 
+MODULE_IMPORT_NS("DMA_BUF");
 MODULE_DESCRIPTION("DRM driver for Figment, a virtual GPU");
 MODULE_AUTHOR("The Figment authors");
 MODULE_LICENSE("Dual MIT/GPL");
