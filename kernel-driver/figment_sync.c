@@ -5,6 +5,7 @@
  * them the fence can neither fail nor allocate.
  */
 #include <linux/dma-fence-chain.h>
+#include <linux/dma-fence-unwrap.h>
 #include <linux/error-injection.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -71,14 +72,25 @@ free:
 static int figment_sync_add_wait(struct drm_file *file, const struct drm_figment_sync *in,
 				 struct drm_sched_job *job)
 {
-	struct dma_fence *fence;
+	struct dma_fence *fence, *inner;
+	struct dma_fence_unwrap iter;
 	int ret;
 
 	ret = drm_syncobj_find_fence(file, in->handle, in->timeline_value, 0, &fence);
 	if (ret)
 		return ret;
-	/* Takes the reference, also when it fails. */
-	return drm_sched_job_add_dependency(job, fence);
+	/*
+	 * One by one, without the chain of a timeline and the array of a sync file:
+	 * so the scheduler knows its own, and tracepoints name the jobs that are
+	 * waited for. To the end, also after an error: the iterator holds references.
+	 */
+	dma_fence_unwrap_for_each(inner, &iter, fence) {
+		/* Takes the reference, also when it fails. */
+		if (!ret)
+			ret = drm_sched_job_add_dependency(job, dma_fence_get(inner));
+	}
+	dma_fence_put(fence);
+	return ret;
 }
 
 static int figment_sync_add_signal(struct figment_syncs *syncs, struct drm_file *file,
