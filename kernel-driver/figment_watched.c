@@ -9,7 +9,8 @@
  *			the pages back
  *
  * Between the passes the kernel runs the first pass of other notifiers, other
- * devices among them, so that all of them come to an end at the same time.
+ * devices among them, so that all of them come to an end at the same time. For
+ * measurements there may be one pass only, see figment_one_pass().
  *
  * Why no job slips in: each adds its fence under the notifier lock after it has
  * checked, under the same lock, that no page is lost. So it comes before the

@@ -138,6 +138,10 @@ std::string describe(const drm_syncobj_destroy& request) {
   return std::format("SYNCOBJ_DESTROY of syncobj {}", request.handle);
 }
 
+std::string describe(const drm_prime_handle& request) {
+  return std::format("exchange of buffer {} with dma-buf {}", request.handle, request.fd);
+}
+
 std::string describe(const drm_syncobj_handle& request) {
   return std::format("exchange of syncobj {} with file {}{}", request.handle, request.fd,
                      request.flags ? ", as a sync file" : "");

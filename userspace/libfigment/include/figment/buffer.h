@@ -44,9 +44,16 @@ class Buffer {
  public:
   /// As called by Device::buffer(). Contents are zero.
   static Buffer create(DeviceFile file, const BufferConfig& config);
+  /// Memory of somebody else, of a dma-buf. One file has one handle for a dma-buf, however often it
+  /// is imported: only one Buffer of it may live at a time.
+  static Buffer import_dma_buf(DeviceFile file, const UniqueFd& dma_buf);
+
+  /// The memory as a dma-buf, for another device or process, which keeps it.
+  [[nodiscard]] UniqueFd export_dma_buf() const;
 
   [[nodiscard]] std::uint32_t handle() const { return handle_.number(); }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  /// Not of one that was imported: whose memory it is knows how to map it.
   [[nodiscard]] Mapping map() const;
 
  private:
@@ -56,6 +63,9 @@ class Buffer {
   Handle<gem_close> handle_;
   std::uint64_t bytes_;
 };
+
+/// All of a file that can be mapped, as a memfd or a dma-buf.
+[[nodiscard]] Mapping map_file(const UniqueFd& file);
 
 /// Zeroed anonymous memory of this process, at an address that is a multiple of
 /// `alignment` (a power of two, at least a page). Not a GPU object: what a userptr

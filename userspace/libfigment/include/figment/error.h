@@ -27,6 +27,7 @@ std::string describe(const drm_figment_submit& request);
 std::string describe(const drm_figment_wait_user_fence& request);
 std::string describe(const drm_figment_vm_place& request);
 std::string describe(const drm_gem_close& request);
+std::string describe(const drm_prime_handle& request);
 std::string describe(const drm_syncobj_create& request);
 std::string describe(const drm_syncobj_destroy& request);
 std::string describe(const drm_syncobj_handle& request);
