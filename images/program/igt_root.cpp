@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "debian_tree.h"
+#include "suite.h"
 #include "workshop.h"
 
 namespace figment::host {
@@ -32,17 +33,6 @@ std::string archive_line() {
 
 }  // namespace
 
-std::vector<std::string> Workshop::igt_list() const {
-  std::istringstream lines(read_file(places_.checkout / "tests/igt/list"));
-  std::vector<std::string> tests;
-  for (std::string line; std::getline(lines, line);) {
-    line = line.substr(0, line.find('#'));
-    std::istringstream words(line);
-    for (std::string word; words >> word;) tests.push_back(word);
-  }
-  return tests;
-}
-
 Inputs Workshop::igt_root_inputs() const {
   Inputs inputs;
   inputs.add("build root", places_.build_root_id);
@@ -60,14 +50,15 @@ fs::path Workshop::igt_root() {
         command.push_back(archive_line());
         task.run(command);
         // Those of single drivers are most of it.
-        const auto list = igt_list();
-        const std::set<std::string> kept(list.begin(), list.end());
+        const auto list = parse_suite_list(read_file(places_.checkout / "tests/igt/list"));
+        std::set<std::string> kept;
+        for (const ListedTest& test : list) kept.insert(test.name);
         std::vector<fs::path> others;
         for (const auto& file : fs::directory_iterator(into / "tree" / kTests)) {
           if (!kept.contains(file.path().filename())) others.push_back(file.path());
         }
         for (const fs::path& other : others) fs::remove_all(other);
-        for (const std::string& test : list) {
+        for (const std::string& test : kept) {
           if (!fs::exists(into / "tree" / kTests / test)) {
             throw Failure("tests/igt/list: IGT has no test " + test);
           }

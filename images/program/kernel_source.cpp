@@ -46,6 +46,23 @@ const std::vector<std::string> kAnonymous = {"KBUILD_BUILD_USER=figment",
                                              "KBUILD_BUILD_HOST=figment",
                                              "KBUILD_BUILD_TIMESTAMP=2026-01-01"};
 
+// Modules that Debian's kernel lacks, or those of ours, because each option costs everybody a new kernel.
+struct SourceModule {
+  std::string name;
+  Argv files;  // as tar finds them
+  std::string makefile;
+};
+const SourceModule kSourceModules[] = {
+    {"test_hmm", {"*/lib/test_hmm.c", "*/lib/test_hmm_uapi.h"}, "obj-m := test_hmm.o\n"},
+    {"dmabuf_kunit",
+     {"*/drivers/dma-buf/st-*.c"},
+     "obj-m := dmabuf_kunit.o\n"
+     "dmabuf_kunit-y := st-dma-fence.o st-dma-fence-chain.o st-dma-fence-unwrap.o st-dma-resv.o\n"},
+    {"gpu_buddy_tests",
+     {"*/drivers/gpu/tests/*.[ch]"},
+     "obj-m := gpu_buddy_tests.o\ngpu_buddy_tests-y := gpu_buddy_test.o gpu_random.o\n"},
+};
+
 struct Flavour {
   const char* name;
   std::vector<const char*> fragments;
@@ -271,28 +288,36 @@ Kernel Workshop::built_kernel(const std::string& name) {
           .symbols = entry / "symbols/lib/modules" / release};
 }
 
-// Debian's kernel lacks it, and those of ours that need it have it: from the source of the same
-// version.
-fs::path Workshop::hmm_module(const Kernel& kernel) {
-  if (kernel.name != "stock") return {};
-  const fs::path folder = places_.build / "test-modules" / kernel.id / "test_hmm";
-  const fs::path file = folder / "test_hmm.ko";
+fs::path Workshop::source_module(const Kernel& kernel, const std::string& name) {
+  const auto known = std::ranges::find(kSourceModules, name, &SourceModule::name);
+  // Of another version than the source are kernels of the user.
+  if (known == std::end(kSourceModules) ||
+      (kernel.name != "stock" && !is_built_kernel(kernel.name))) {
+    return {};
+  }
+  const fs::path folder = places_.build / "test-modules" / kernel.id / name;
+  const fs::path file = folder / (name + ".ko");
   Inputs inputs = module_inputs(kernel);
   inputs.add("source", source_package().filename().string());
+  inputs.add("recipe", quoted(known->files) + known->makefile);
   const Lock lock(places_.build / "driver.lock", {});
   if (is_current(file, inputs)) return file;
   Task task(*this, "test-modules");
   const fs::path source = folder / "source";
   fs::remove_all(folder);
   fs::create_directories(source);
-  unpack_source(task, source, {"*/lib/test_hmm.c", "*/lib/test_hmm_uapi.h"});
-  for (const auto& each : fs::directory_iterator(source / "lib")) {
-    fs::rename(each.path(), source / each.path().filename());
+  unpack_source(task, source, known->files);
+  for (const auto& [from, below] : files_below(source)) {
+    fs::rename(from, source / below.filename());
   }
-  write_file(source / "Makefile", "obj-m := test_hmm.o\n");
-  module(task, kernel, source, folder, "test_hmm");
+  write_file(source / "Makefile", known->makefile);
+  module(task, kernel, source, folder, name);
   set_current(file, inputs);
   return file;
+}
+
+fs::path Workshop::hmm_module(const Kernel& kernel) {
+  return kernel.name == "stock" ? source_module(kernel, "test_hmm") : fs::path();
 }
 
 }  // namespace figment::host

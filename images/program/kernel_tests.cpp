@@ -166,59 +166,6 @@ class ControlTests : public TestSource {
   VmOptions vm_;
 };
 
-// --- KUnit -------------------------------------------------------------------
-
-// Modules of the kernel with suites about what the driver stands on. Not drm_gem_shmem_test, whose
-// device is too simple for DMA-API debugging, and not yet drm_sched_tests, in which KASAN finds a
-// use after free in drm_sched_job_cleanup() (Linux 7.3.4): whose bug that is has to be found first.
-constexpr std::array kSuites = {"drm_exec_test", "drm_managed_test"};
-
-class KunitTests : public TestSource {
- public:
-  KunitTests(Workshop& workshop, VmOptions vm) : workshop_(workshop), vm_(std::move(vm)) {}
-
-  std::vector<std::string> names() override {
-    std::vector<std::string> names;
-    for (const char* suite : kSuites) names.push_back(std::string{kPrefix} + suite);
-    return names;
-  }
-
-  std::vector<std::string> kernels() const override { return {vm_.kernel}; }
-
-  void run(const std::vector<std::string>& selected, const Report& report) override {
-    const auto begin = Clock::now();
-    std::string script;
-    for (const std::string& name : selected) {
-      const std::string suite = name.substr(std::string_view{kPrefix}.size());
-      script += mark(suite, "begin") + "modprobe " + suite + "\n" + mark(suite, "end");
-    }
-    const Verdict verdict = run_test_guest(
-        workshop_, vm_,
-        {.command = {"sh", "-c", script}, .shares = {}, .null_nvme = false, .directory = "/root"},
-        "", {});
-    const std::string log = fs::exists(verdict.console) ? read_file(verdict.console) : "";
-    const Judge judge = make_judge(workshop_.places());
-    for (const std::string& name : selected) {
-      const std::string step = segment(log, name.substr(std::string_view{kPrefix}.size()));
-      const KtapCount count = count_ktap(step);
-      std::string complaint;
-      for (const std::string& failure : count.failures) complaint += failure + "\n";
-      if (count.passed == 0) complaint += "no test of it passed\n";
-      for (const KernelReport& each : judge.reports(step)) {
-        complaint += std::format("kernel report ({}): {}\n", each.kind, each.line);
-      }
-      if (!complaint.empty()) complaint += "console log: " + verdict.console.string() + "\n";
-      report(result_of(name, complaint, begin));
-    }
-  }
-
- private:
-  static constexpr const char* kPrefix = "kunit.Suite.";
-
-  Workshop& workshop_;
-  VmOptions vm_;
-};
-
 // --- the driver's source -----------------------------------------------------
 
 class DriverSourceTests : public TestSource {
@@ -293,30 +240,8 @@ class DriverSourceTests : public TestSource {
 
 }  // namespace
 
-KtapCount count_ktap(std::string_view log) {
-  KtapCount count;
-  std::istringstream lines{std::string{log}};
-  for (std::string line; std::getline(lines, line);) {
-    // After the time stamp.
-    std::string_view text = line;
-    if (const std::size_t end = text.find("] "); text.starts_with('[') && end != text.npos) {
-      text.remove_prefix(end + 2);
-    }
-    text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
-    const bool failed = text.starts_with("not ok ");
-    if (!failed && !text.starts_with("ok ")) continue;
-    if (failed) count.failures.emplace_back(text);
-    if (!failed && !text.contains("# SKIP")) ++count.passed;
-  }
-  return count;
-}
-
 std::unique_ptr<TestSource> control_tests(Workshop& workshop, const VmOptions& vm) {
   return std::make_unique<ControlTests>(workshop, vm);
-}
-
-std::unique_ptr<TestSource> kunit_tests(Workshop& workshop, const VmOptions& vm) {
-  return std::make_unique<KunitTests>(workshop, vm);
 }
 
 std::unique_ptr<TestSource> driver_source_tests(Workshop& workshop) {

@@ -4,7 +4,6 @@
 //
 //   controls.Judge.*   each class of kernel report is provoked once and must be found
 //   mutants.*          patches with known bugs in the driver (tests/mutants): each must be caught
-//   kunit.*            suites of the kernel itself about what the driver builds on
 //   driver.Source.*    compilers and checkers on the driver's source
 #ifndef FIGMENT_PROGRAM_KERNEL_TESTS_H
 #define FIGMENT_PROGRAM_KERNEL_TESTS_H
@@ -19,7 +18,6 @@ namespace figment::host {
 
 std::unique_ptr<TestSource> control_tests(Workshop& workshop, const VmOptions& vm);
 std::unique_ptr<TestSource> mutant_tests(Workshop& workshop, const VmOptions& vm);
-std::unique_ptr<TestSource> kunit_tests(Workshop& workshop, const VmOptions& vm);
 std::unique_ptr<TestSource> driver_source_tests(Workshop& workshop);
 
 // The header of a mutant: what comes before the patch, "Key: value" a line, prose in between.
@@ -40,14 +38,6 @@ struct Mutant {
 
 // Throws Failure when something is missing, unknown or contradicts.
 Mutant parse_mutant(const std::string& name, std::string_view patch);
-
-// What a kernel log has in KTAP, the form in which KUnit reports: lines "ok" and "not ok" of suites,
-// of their cases and of their parameters alike.
-struct KtapCount {
-  unsigned passed = 0;  // without those that were skipped
-  std::vector<std::string> failures;
-};
-KtapCount count_ktap(std::string_view log);
 
 }  // namespace figment::host
 

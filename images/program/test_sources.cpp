@@ -12,8 +12,8 @@
 #include <sstream>
 
 #include "demo.h"
-#include "igt_tests.h"
 #include "kernel_tests.h"
+#include "suite_tests.h"
 #include "test_guest.h"
 
 namespace figment::host {
@@ -533,8 +533,13 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   const std::string judge = vm.kernel == "stock" ? "debug" : vm.kernel;
   if (wanted("controls.")) sources.push_back(control_tests(workshop, on(judge.c_str())));
   if (wanted("mutants.")) sources.push_back(mutant_tests(workshop, on(judge.c_str())));
-  if (wanted("kunit.")) sources.push_back(kunit_tests(workshop, on(judge.c_str())));
-  if (wanted("igt.")) sources.push_back(igt_tests(workshop, on(judge.c_str())));
+  const auto add_suite = [&](Suite suite, const VmOptions& machine) {
+    if (!wanted(suite.prefix.substr(0, suite.prefix.find('.') + 1))) return;
+    sources.push_back(suite_tests(workshop, machine, std::move(suite)));
+  };
+  const VmOptions judging = on(judge.c_str());
+  add_suite(kunit_suite(workshop, judging.kernel), judging);
+  add_suite(igt_suite(workshop), judging);
   if (wanted("events.")) sources.push_back(std::make_unique<EventTests>(workshop, vm));
   if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;

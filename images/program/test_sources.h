@@ -8,8 +8,9 @@
 //   guest.Suite.Case   figment-guest-tests, in a guest
 //   debug., paranoid.  the same on kernels that check themselves, on paranoid a part, and by name only;
 //                      kernel_tests.h has what else is done with these: controls., mutants.,
-//                      kunit., driver.
-//   igt.Test.*         generic tests of IGT, in a guest
+//                      driver.
+//   kunit., igt.
+//                      suites that others wrote, in a guest: suite_tests.h
 //   fuzz.*             the fuzzer of the model, and the bugs that it must find
 //   demo.Oracle.*      figment-stress, in a guest, judged by its own results
 #ifndef FIGMENT_PROGRAM_TEST_SOURCES_H

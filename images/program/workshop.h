@@ -93,8 +93,6 @@ class Workshop {
   fs::path qemu();
   fs::path guest_root();
   fs::path igt_root();
-  // Names of IGT's tests that are run, in that order (tests/igt/list).
-  std::vector<std::string> igt_list() const;
   // Builds the given meson targets; empty: all that a guest needs.
   void programs(const std::vector<std::string>& targets = {});
   Driver driver(const Kernel& kernel);
@@ -109,6 +107,9 @@ class Workshop {
 
   // The module that provokes kernel reports, for the tests of the judge.
   fs::path control_module(const Kernel& kernel);
+  // A module of the kernel's own source that kernels of this version do without; empty when it is
+  // none of these, or the kernel is not.
+  fs::path source_module(const Kernel& kernel, const std::string& name);
   // The kernel's own test_hmm, a device to compare with; empty for kernels but "stock".
   fs::path hmm_module(const Kernel& kernel);
 

@@ -4,21 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "process.h"
-
 namespace figment::host {
 namespace {
 
 using testing::ElementsAre;
 using testing::Field;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::SizeIs;
 
 // As IGT 2 prints it, shortened.
-constexpr std::string_view kLog = R"(noise of before
-figment-igt: core_auth begin
-IGT-Version: 2.4 (x86_64) (Linux: 7.3.4 x86_64)
+constexpr std::string_view kAuth = R"(IGT-Version: 2.4 (x86_64) (Linux: 7.3.4 x86_64)
 Starting subtest: basic-auth
 Subtest basic-auth: SUCCESS (0.005s)
 Starting subtest: many-magics
@@ -26,106 +19,63 @@ Starting subtest: many-magics
 (core_auth:91) CRITICAL: Failed assertion: magic != 0
 Stack trace:
 Subtest many-magics: FAIL (0.132s)
-figment-igt: core_auth end 98 1234
-figment-igt: sw_sync begin
-Test requirement not met in function igt_require_sw_sync, file ../lib/sw_sync.c:265:
+)";
+constexpr std::string_view kSwSync =
+    R"(Test requirement not met in function igt_require_sw_sync, file ../lib/sw_sync.c:265:
 Test requirement: kernel_has_sw_sync()
 Subtest alloc_fence: SKIP (0.000s)
 Subtest alloc_merge_fence: SKIP (0.000s)
-figment-igt: sw_sync end 77 12
-figment-igt: core_setmaster_vs_auth begin
-SUCCESS (0.014s)
-figment-igt: core_setmaster_vs_auth end 0 3
 )";
 
-std::vector<std::string> names_of(const IgtTest& test) {
-  std::vector<std::string> names;
-  for (const IgtSubtest& each : test.subtests) names.push_back(each.name);
-  return names;
+SuiteTest parsed(std::string_view text, int status) {
+  return parse_igt({.name = "t", .text = std::string(text), .status = status, .milliseconds = 7});
 }
 
-TEST(IgtLog, has_tests_with_their_subtests_and_what_they_say_of_them) {
-  const auto tests = parse_igt_log(kLog);
-  ASSERT_THAT(tests, SizeIs(3));
-  EXPECT_EQ(tests[0].name, "core_auth");
-  EXPECT_EQ(tests[0].milliseconds, 1234u);
-  EXPECT_THAT(names_of(tests[0]), ElementsAre("basic-auth", "many-magics"));
-  EXPECT_EQ(tests[0].subtests[0].state, IgtState::pass);
-  EXPECT_EQ(tests[0].subtests[1].state, IgtState::fail);
-  EXPECT_EQ(tests[0].subtests[1].reason, "magic != 0");
-  EXPECT_THAT(tests[1].subtests,
-              ElementsAre(Field(&IgtSubtest::reason, "kernel_has_sw_sync()"),
-                          Field(&IgtSubtest::reason, "kernel_has_sw_sync()")));
-  EXPECT_THAT(names_of(tests[2]), ElementsAre(""));
-  EXPECT_EQ(tests[2].subtests[0].state, IgtState::pass);
+TEST(IgtLog, has_subtests_and_what_is_said_of_them) {
+  const SuiteTest auth = parsed(kAuth, 98);
+  EXPECT_EQ(auth.milliseconds, 7u);
+  EXPECT_THAT(auth.subtests, ElementsAre(Field(&Subtest::name, "basic-auth"),
+                                         Field(&Subtest::name, "many-magics")));
+  EXPECT_EQ(auth.subtests[0].state, SubtestState::pass);
+  EXPECT_EQ(auth.subtests[1].state, SubtestState::fail);
+  EXPECT_EQ(auth.subtests[1].reason, "magic != 0");
+  EXPECT_THAT(parsed(kSwSync, 77).subtests,
+              ElementsAre(Field(&Subtest::reason, "kernel_has_sw_sync()"),
+                          Field(&Subtest::reason, "kernel_has_sw_sync()")));
+  const SuiteTest whole = parsed("SUCCESS (0.014s)\n", 0);
+  EXPECT_THAT(whole.subtests, ElementsAre(Field(&Subtest::name, "")));
+  EXPECT_EQ(whole.subtests[0].state, SubtestState::pass);
 }
 
 TEST(IgtLog, the_subtest_in_which_a_test_ended_has_crashed_or_timed_out) {
-  const std::string begun = igt_begin("t") + "\nStarting subtest: a\nSubtest a: SUCCESS (0.1s)\n" +
-                            "Starting subtest: b\n";
-  const auto last = [&](std::string_view end) {
-    const auto tests = parse_igt_log(begun + std::string(end));
-    return tests.at(0).subtests.back();
+  const auto last = [](int status) {
+    return parsed("Starting subtest: a\nSubtest a: SUCCESS (0.1s)\nStarting subtest: b\n", status)
+        .subtests.back();
   };
-  EXPECT_EQ(last(igt_end("t", "139", "7")).state, IgtState::crash);
-  EXPECT_EQ(last(igt_end("t", "124", "7")).state, IgtState::timeout);
-  EXPECT_EQ(last("").state, IgtState::crash) << "the guest has died";
-  EXPECT_EQ(last(igt_begin("u") + "\n" + igt_end("u", "0", "7")).name, "b");
-  EXPECT_EQ(last(igt_end("t", "98", "7")).state, IgtState::fail);
+  EXPECT_EQ(last(139).state, SubtestState::crash);
+  EXPECT_EQ(last(139).name, "b");
+  EXPECT_EQ(last(124).state, SubtestState::timeout);
+  EXPECT_EQ(last(98).state, SubtestState::fail);
 }
 
 TEST(IgtLog, a_crash_after_all_subtests_and_a_test_that_says_nothing_are_told) {
-  const auto crashed = parse_igt_log(igt_begin("t") + "\nStarting subtest: a\n" +
-                                     "Subtest a: SUCCESS (0.1s)\n" + igt_end("t", "134", "7"));
-  EXPECT_THAT(igt_complaints(crashed.at(0), {}), HasSubstr("t: Crash: exit status 134"));
-  const auto silent = parse_igt_log(igt_begin("t") + "\n" + igt_end("t", "0", "7"));
-  EXPECT_THAT(igt_complaints(silent.at(0), {}), HasSubstr("t: Fail"));
+  const SuiteTest crashed = parsed("Starting subtest: a\nSubtest a: SUCCESS (0.1s)\n", 134);
+  EXPECT_EQ(crashed.subtests.back().state, SubtestState::crash);
+  EXPECT_EQ(crashed.subtests.back().reason, "exit status 134");
+  EXPECT_EQ(parsed("", 0).subtests.back().state, SubtestState::fail);
 }
 
 // As the test dmabuf does.
 TEST(IgtLog, a_reason_may_come_behind_the_skip) {
-  const auto tests = parse_igt_log(igt_begin("t") + "\nStarting subtest: a\nSubtest a: SKIP (0.0s)\n" +
-                                   "Test requirement: !igt_list_empty(&tests)\n" +
-                                   igt_end("t", "77", "7"));
-  EXPECT_EQ(tests.at(0).subtests.at(0).reason, "!igt_list_empty(&tests)");
+  const SuiteTest test = parsed(
+      "Starting subtest: a\nSubtest a: SKIP (0.0s)\nTest requirement: !igt_list_empty(&tests)\n",
+      77);
+  EXPECT_EQ(test.subtests.at(0).reason, "!igt_list_empty(&tests)");
 }
 
-TEST(IgtExpectations, decide_what_is_told) {
-  const auto tests = parse_igt_log(kLog);
-  EXPECT_THAT(igt_complaints(tests[0], {}), HasSubstr("core_auth@many-magics: Fail: magic != 0"));
-  EXPECT_THAT(igt_complaints(tests[1], {}), IsEmpty()) << "a skip is no failure";
-  const auto expected = parse_igt_expectations("# known\ncore_auth@many-magics,Fail\n", "", "");
-  EXPECT_THAT(igt_complaints(tests[0], expected), IsEmpty());
-  const auto flaky = parse_igt_expectations("", "", "# by luck\ncore_auth@many-*\n");
-  EXPECT_THAT(igt_complaints(tests[0], flaky), IsEmpty());
-  const auto mended = parse_igt_expectations("# known\ncore_auth@basic-auth,Fail\n", "", "");
-  EXPECT_THAT(igt_complaints(tests[0], mended),
-              HasSubstr("core_auth@basic-auth: Pass, and tests/igt/fails says Fail"));
-  const auto worse = parse_igt_expectations("# known\ncore_auth@many-magics,Crash\n", "", "");
-  EXPECT_THAT(igt_complaints(tests[0], worse), HasSubstr("Fail, and tests/igt/fails says Crash"));
-}
-
-TEST(IgtExpectations, need_a_reason_for_each_line_and_a_state_that_there_is) {
-  EXPECT_NO_THROW(parse_igt_expectations("# both of them\na@b,Fail\na@c,Timeout\n", "", ""));
-  EXPECT_THROW(parse_igt_expectations("a@b,Fail\n", "", ""), Failure);
-  EXPECT_THROW(parse_igt_expectations("# why\n\na@b,Fail\n", "", ""), Failure);
-  EXPECT_THROW(parse_igt_expectations("", "#\na\n", ""), Failure);
-  EXPECT_THROW(parse_igt_expectations("# SPDX-License-Identifier: MIT\na@b,Fail\n", "", ""), Failure);
-  EXPECT_THROW(parse_igt_expectations("# why\na@b,Broken\n", "", ""), Failure);
-  EXPECT_THROW(parse_igt_expectations("# why\na@b\n", "", ""), Failure);
-  EXPECT_THROW(parse_igt_expectations("# why\na@b,Pass\n", "", ""), Failure);
-}
-
-TEST(IgtExpectations, leave_subtests_out) {
-  const auto expected = parse_igt_expectations("", "# no display\nt@kms-*\nt@slow\nu\n", "");
-  EXPECT_EQ(igt_selection("t", expected), "*,!kms-*,!slow");
-  EXPECT_EQ(igt_selection("v", expected), "");
-}
-
-TEST(IgtTable, counts_and_says_why) {
-  const std::string table = igt_table(parse_igt_log(kLog));
-  EXPECT_THAT(table, HasSubstr("| core_auth | 1 | 1 | 0 | `magic != 0` |\n"));
-  EXPECT_THAT(table, HasSubstr("| sw_sync | 0 | 0 | 2 | `kernel_has_sw_sync()` |\n"));
+TEST(IgtSelection, leaves_subtests_out) {
+  EXPECT_EQ(igt_selection({"kms-*", "slow"}), "*,!kms-*,!slow");
+  EXPECT_EQ(igt_selection({}), "");
 }
 
 }  // namespace
