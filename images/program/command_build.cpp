@@ -28,6 +28,7 @@ void make(Workshop& workshop, const std::string& part, const std::string& kernel
   if (part == "qemu") workshop.qemu();
   if (part == "guest-root") workshop.guest_root();
   if (part == "igt-root") workshop.igt_root();
+  if (part == "selftests") workshop.selftests();
   if (part == "programs") workshop.programs({"all"});
   if (part == "fuzzers") workshop.fuzzers({"all"});
   if (part == "driver") workshop.driver(kernel());
@@ -144,7 +145,8 @@ int doctor_command(const Options& options) {
       {"kernel-paranoid", workshop.built_kernel_inputs("paranoid")},
       {"qemu", workshop.qemu_inputs()},
       {"guest-root", workshop.guest_root_inputs()},
-      {"igt-root", workshop.igt_root_inputs()}};
+      {"igt-root", workshop.igt_root_inputs()},
+      {"selftests", workshop.selftest_inputs()}};
   describe_host();
   std::cout << "Cache " << places.cache.string() << "\n";
   say("build-root", true, places.build_root_id, "");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What the kernel brings along to test itself, and what the driver builds on.
+// What the kernel brings along to test itself, and what the driver builds on: unit tests that are
+// modules, and programs.
+#include <algorithm>
 #include <format>
 
 #include "ktap.h"
@@ -9,6 +11,14 @@
 namespace figment::host {
 
 namespace {
+
+constexpr unsigned kLimitSeconds = 300;  // of one test, on a machine that has much else to do
+
+// The second devices: of hmm-tests, and the one that imports what a heap has allocated. And swap,
+// into which cow moves pages.
+constexpr const char* kSelftestSetup =
+    "modprobe test_hmm; modprobe vgem\n"
+    "modprobe zram; echo 256M >/sys/block/zram0/disksize; mkswap /dev/zram0; swapon /dev/zram0\n";
 
 GuestNeeds plain_guest() {
   return {.command = {}, .shares = {}, .null_nvme = false, .directory = "/tmp", .test_hmm = false};
@@ -42,6 +52,33 @@ Suite kunit_suite(Workshop& workshop, const std::string& kernel) {
                                   workshop.source_module(workshop.kernel(kernel), test.name));
               },
           .parse = parse_ktap};
+}
+
+Suite selftest_suite(Workshop& workshop) {
+  const auto folder = [&workshop] { return workshop.selftests(); };
+  return {
+      .name = "selftests",
+      .prefix = "selftests.",
+      .needs =
+          [folder] {
+            GuestNeeds needs = plain_guest();
+            needs.shares = {{.folder = folder(), .mount = folder(), .writable = false}};
+            return needs;
+          },
+      .setup = kSelftestSetup,
+      .command =
+          [folder](const ListedTest& test, const Expectations& expected) {
+            const auto colon = test.name.find(':');
+            Argv command = {folder() / test.name.substr(0, colon) / test.name.substr(colon + 1)};
+            std::ranges::copy(test.arguments, std::back_inserter(command));
+            // kselftest_harness.h takes names of cases, for all fixtures and variants of them.
+            for (const std::string& pattern : expected.left_out_of(test.name)) {
+              command.insert(command.end(), {"-T", pattern.substr(pattern.rfind('.') + 1)});
+            }
+            return quoted(with_limit(kLimitSeconds, command));
+          },
+      .parse = parse_ktap,
+      .busy = true};
 }
 
 }  // namespace figment::host

@@ -39,6 +39,7 @@ Argv with_limit(unsigned seconds, Argv command);
 Suite igt_suite(Workshop& workshop);       // tests of IGT that are not of a single driver
 // The kernel's unit tests of what the driver uses.
 Suite kunit_suite(Workshop& workshop, const std::string& kernel);
+Suite selftest_suite(Workshop& workshop);  // the kernel's tests in user space
 
 }  // namespace figment::host
 

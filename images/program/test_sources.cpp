@@ -430,7 +430,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   const bool all_kernels = vm.kernel == "stock";
   std::vector<std::string> prefixes = {"guest.",  "slow.",   "command.",  "iommu.",    "demo.",
                                        "events.", "debug.",  "paranoid.", "controls.", "mutants.",
-                                       "kunit.",  "igt.",    "driver.",    kFuzzPrefix};
+                                       "kunit.",  "igt.",    "selftests.", "driver.", kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");
@@ -540,6 +540,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   const VmOptions judging = on(judge.c_str());
   add_suite(kunit_suite(workshop, judging.kernel), judging);
   add_suite(igt_suite(workshop), judging);
+  add_suite(selftest_suite(workshop), judging);
   if (wanted("events.")) sources.push_back(std::make_unique<EventTests>(workshop, vm));
   if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;

@@ -70,6 +70,7 @@ const std::vector<PartInfo>& part_infos() {
       {"qemu", "builds QEMU with the Figment device", "5 min, after a change of the device 10 s"},
       {"guest-root", "makes the guest's file system from Debian packages", "1 min"},
       {"igt-root", "makes a root with IGT's tests from Debian packages", "2 min"},
+      {"selftests", "compiles some of the kernel's tests in user space", "15 s"},
       {"programs", "compiles model, library, tools and agent", "10 min, then seconds"},
       {"fuzzers", "compiles the fuzzers of the model with clang", "2 min, then seconds"},
       {"driver", "compiles figment.ko", "20 s, after a change 5 s"},

@@ -9,6 +9,7 @@
 //   qemu         QEMU with the Figment device                           in the cache
 //   guest-root   the file system of the guest                           in the cache
 //   igt-root     the tests of IGT, with the libraries that they need    in the cache
+//   selftests    the kernel's own tests in user space                   in the cache
 //   programs     model, library, tools, tests, agent (meson)            in build/
 //   driver       figment.ko for one kernel                              in build/
 //   test-modules modules that only tests load                           in build/
@@ -93,6 +94,8 @@ class Workshop {
   fs::path qemu();
   fs::path guest_root();
   fs::path igt_root();
+  // A folder with the programs COLLECTION/PROGRAM of tests/selftests/list.
+  fs::path selftests();
   // Builds the given meson targets; empty: all that a guest needs.
   void programs(const std::vector<std::string>& targets = {});
   Driver driver(const Kernel& kernel);
@@ -122,6 +125,7 @@ class Workshop {
   Inputs qemu_workspace_inputs() const;
   Inputs guest_root_inputs() const;
   Inputs igt_root_inputs() const;
+  Inputs selftest_inputs() const;
   // Inputs of the parts in build/ that are for one kernel, and where their products are.
   Inputs driver_inputs(const Kernel& kernel) const;
   Inputs initramfs_inputs(const Kernel& kernel) const;
