@@ -40,6 +40,8 @@ Suite igt_suite(Workshop& workshop);       // tests of IGT that are not of a sin
 // The kernel's unit tests of what the driver uses.
 Suite kunit_suite(Workshop& workshop, const std::string& kernel);
 Suite selftest_suite(Workshop& workshop);  // the kernel's tests in user space
+Suite stress_ng_suite();                   // other users of memory
+Suite libdrm_suite();                      // programs that come with libdrm
 
 }  // namespace figment::host
 

@@ -430,7 +430,8 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   const bool all_kernels = vm.kernel == "stock";
   std::vector<std::string> prefixes = {"guest.",  "slow.",   "command.",  "iommu.",    "demo.",
                                        "events.", "debug.",  "paranoid.", "controls.", "mutants.",
-                                       "kunit.",  "igt.",    "selftests.", "driver.", kFuzzPrefix};
+                                       "kunit.",  "igt.",    "selftests.", "stressng.", "libdrm.",
+                                       "driver.", kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");
@@ -537,10 +538,17 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
     if (!wanted(suite.prefix.substr(0, suite.prefix.find('.') + 1))) return;
     sources.push_back(suite_tests(workshop, machine, std::move(suite)));
   };
-  const VmOptions judging = on(judge.c_str());
+  VmOptions judging = on(judge.c_str());
   add_suite(kunit_suite(workshop, judging.kernel), judging);
   add_suite(igt_suite(workshop), judging);
   add_suite(selftest_suite(workshop), judging);
+  // With memory to move to, and with devices to tell one from the other.
+  VmOptions other = judging;
+  other.nodes = kTableNodes;
+  add_suite(stress_ng_suite(), other);
+  other = judging;
+  other.gpus = 2;
+  add_suite(libdrm_suite(), other);
   if (wanted("events.")) sources.push_back(std::make_unique<EventTests>(workshop, vm));
   if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;

@@ -9,7 +9,7 @@
 //   debug., paranoid.  the same on kernels that check themselves, on paranoid a part, and by name only;
 //                      kernel_tests.h has what else is done with these: controls., mutants.,
 //                      driver.
-//   kunit., igt., selftests.
+//   kunit., igt., selftests., stressng., libdrm.
 //                      suites that others wrote, in a guest: suite_tests.h
 //   fuzz.*             the fuzzer of the model, and the bugs that it must find
 //   demo.Oracle.*      figment-stress, in a guest, judged by its own results

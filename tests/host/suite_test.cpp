@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "process.h"
+#include "program_logs.h"
 
 namespace figment::host {
 namespace {
@@ -139,6 +140,73 @@ TEST(Table, counts_and_says_why) {
             "| x | t | 1 | 1 | 1 | `a / b`, `no c` |\n"
             "| x | u, v | | | | not run: no display |\n"
             "| x | t | | | | not run: `d`, `e*`: too slow |\n");
+}
+
+// As stress-ng 0.19 prints it, shortened.
+TEST(StressNg, that_was_skipped_did_not_pass) {
+  const SuiteTest skipped = parse_stress_ng(
+      {.name = "swap",
+       .text = "stress-ng: info:  [7] swap: skipping stressor, no file for it\n"
+               "stress-ng: info:  [6] skipped: 1: swap (1)\nstress-ng: info:  [6] passed: 0\n",
+       .status = 0});
+  EXPECT_EQ(skipped.subtests.at(0).state, SubtestState::skip);
+  EXPECT_THAT(skipped.subtests.at(0).reason, HasSubstr("no file for it"));
+  const SuiteTest passed = parse_stress_ng(
+      {.name = "vm",
+       .text = "stress-ng: info:  [6] skipped: 0\nstress-ng: info:  [6] passed: 1: vm (1)\n",
+       .status = 0});
+  EXPECT_EQ(passed.subtests.at(0).state, SubtestState::pass);
+  const SuiteTest failed = parse_stress_ng(
+      {.name = "vm",
+       .text = "stress-ng: fail:  [7] vm: detected 3 bit errors\nstress-ng: info:  [6] skipped: 0\n"
+               "stress-ng: info:  [6] unsuccessful run completed in 4 secs\n",
+       .status = 2});
+  EXPECT_EQ(failed.subtests.at(0).state, SubtestState::fail);
+  EXPECT_THAT(failed.subtests.at(0).reason, HasSubstr("3 bit errors"));
+}
+
+constexpr const char* kDevice =
+    "figment 0000:00:04.0 0x1234 0xf1e7\n"
+    "--- Devices reported 1 ---\n"
+    "device[0]\n"
+    "+-> available_nodes 0x05\n"
+    "+-> nodes\n"
+    "|   +-> nodes[2] /dev/dri/renderD128\n"
+    "+-> bustype 0000\n"
+    "|   +-> pci\n"
+    "|       +-> domain 0000\n"
+    "|       +-> bus    00\n"
+    "|       +-> dev    04\n"
+    "|       +-> func   0\n"
+    "+-> deviceinfo\n"
+    "    +-> pci\n"
+    "        +-> vendor_id     1234\n"
+    "        +-> device_id     f1e7\n"
+    "--- Opening device node /dev/dri/renderD128 ---\n";
+
+TEST(DrmDevice, tells_of_each_gpu) {
+  const auto states = [](std::string text) {
+    std::vector<SubtestState> result;
+    for (const Subtest& each :
+         parse_drmdevice({.name = "d", .text = std::move(text), .status = 0}).subtests) {
+      result.push_back(each.state);
+    }
+    return result;
+  };
+  constexpr SubtestState kPass = SubtestState::pass, kFail = SubtestState::fail;
+  const std::string good = kDevice;
+  const auto with = [&](std::string_view from, std::string_view to) {
+    std::string text = good;
+    return text.replace(text.rfind(from), from.size(), to);
+  };
+  EXPECT_THAT(states(good), ElementsAre(kPass, kPass));
+  EXPECT_THAT(states("figment 0000:00:05.0 0x1234 0xf1e7\n" + good),
+              ElementsAre(kPass, kFail, kPass));
+  EXPECT_THAT(states(with("f1e7", "f1e8")), ElementsAre(kPass, kFail));
+  EXPECT_THAT(states(with("node /dev/dri/renderD128", "nothing")), ElementsAre(kPass, kFail));
+  EXPECT_THAT(states(with("nodes[2] /dev/dri/renderD128", "nodes[0] /dev/dri/card0")),
+              ElementsAre(kPass, kFail));
+  EXPECT_THAT(states("--- Devices reported 0 ---\n"), ElementsAre(kPass, kFail));
 }
 
 }  // namespace
