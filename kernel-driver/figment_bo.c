@@ -610,6 +610,6 @@ void figment_bo_show_memory(struct drm_printer *p, struct drm_file *file)
 	}
 	spin_unlock(&file->table_lock);
 
-	drm_print_memory_stats(p, &stats[0], DRM_GEM_OBJECT_RESIDENT, "system");
+	drm_print_memory_stats(p, &stats[0], DRM_GEM_OBJECT_RESIDENT, "memory");
 	drm_print_memory_stats(p, &stats[1], DRM_GEM_OBJECT_RESIDENT, "vram");
 }

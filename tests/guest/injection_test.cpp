@@ -126,11 +126,11 @@ TEST_F(InjectRule, needs_room) {
 // --- interrupts ---
 
 TEST_F(Injected, interrupt_that_is_lost_is_made_good) {
-  const std::uint64_t before = recoveries(gpu_.device, "lost interrupts");
+  const std::uint64_t before = recoveries(gpu_.device, "interrupts_lost");
   arm("interrupt-lost,event=fence");
   EXPECT_DONE(count());
   EXPECT_EQ(inject_.strikes(), 1u);
-  EXPECT_GT(recoveries(gpu_.device, "lost interrupts"), before);
+  EXPECT_GT(recoveries(gpu_.device, "interrupts_lost"), before);
   EXPECT_DONE(count());
   EXPECT_EQ(counted(), 2u);
 }
