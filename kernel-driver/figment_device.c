@@ -91,8 +91,8 @@ static void figment_device_wedge_work(struct work_struct *work)
 void figment_device_wedge(struct figment_device *fdev, const char *why)
 {
 	if (!figment_device_wedged(fdev))
-		drm_err(&fdev->drm, "giving the device up: %s; it was reset %lld times\n", why,
-			atomic64_read(&fdev->counts.device_resets));
+		drm_err(&fdev->drm, "giving the device up after %lld resets: %s\n",
+			atomic64_read(&fdev->counts.device_resets), why);
 	figment_device_stop(fdev);
 	queue_work(fdev->reset_wq, &fdev->wedge_work);
 }

@@ -35,10 +35,10 @@ struct figment_fence {
 	struct dma_fence base;
 	/** @link: In &figment_queue.in_flight, which holds a reference. */
 	struct list_head link;
-	/** @begin: Where its packets begin in the ring, free-running bytes. */
-	u64 begin;
-	/** @end: Where they end. */
+	/** @end: Where its packets end in the ring, free-running bytes. */
 	u64 end;
+	/** @begin: Where they begin. */
+	u64 begin;
 	/** @stamped: The device notes when it begins and ends. */
 	bool stamped;
 	/** @visible: For traces: the fence that others see; zero when there is none. */

@@ -138,6 +138,8 @@ class FunctionReset : public testing::Test {
  protected:
   void SetUp() override {
     if (::access(file().c_str(), W_OK)) GTEST_SKIP() << "no " << file();
+    // The time that jobs get to end, where they can not be put aside.
+    if (device_.preemption() == Preemption::none) limit_.emplace("job_timeout_ms", "200");
   }
   std::string file() const {
     return std::format("/sys/bus/pci/devices/{}/reset", device_.node().bus);
@@ -145,6 +147,7 @@ class FunctionReset : public testing::Test {
   void reset() { ASSERT_DONE(write_file(file(), "1")); }
 
   const Device device_ = Device::open();
+  std::optional<ScopedModuleParameter> limit_;
 };
 
 TEST_F(FunctionReset, leaves_a_device_that_works) {
@@ -244,8 +247,8 @@ TEST_F(FunctionReset, job_that_is_not_put_aside_is_canceled) {
 
 // --- suspend ----------------------------------------------------------------------------------
 
-/// With the parameter as /sys/power/pm_test has it: how deep it goes. "core" is all the way, but for
-/// the last instruction.
+/// With the parameter as /sys/power/pm_test has it: how deep it goes. "core" is all the way, but
+/// for the last instruction.
 class Suspend : public testing::TestWithParam<const char*> {
  protected:
   static constexpr const char* kTest = "/sys/power/pm_test";
@@ -532,8 +535,8 @@ TEST_F(StuckQueue, gives_the_device_up_when_resets_do_not_help) {
   expect_works();
 }
 
-// Anything that the device reads or writes may fail: packets, page tables, descriptors, events. Jobs
-// may be lost, but all of them end, and what was broken works again.
+// Anything that the device reads or writes may fail: packets, page tables, descriptors, events.
+// Jobs may be lost, but all of them end, and what was broken works again.
 TEST_F(Misbehaviour, bus_errors_hang_nothing) {
   const ScopedModuleParameter period("watchdog_ms", "10");
   const ScopedModuleParameter preempt("preempt_timeout_ms", "50");
@@ -560,10 +563,11 @@ TEST_F(Misbehaviour, bus_errors_hang_nothing) {
 TEST_F(Misbehaviour, storm_of_interrupts_that_are_not_right_loses_no_job) {
   const ScopedModuleParameter period("watchdog_ms", "10");
   auto adders = all_strategies(device_);
-  for (const char* rule : {"interrupt-lost,chance=100000", "interrupt-late,chance=100000,value=5000000",
-                           "interrupt-duplicated,chance=200000,value=50000",
-                           "interrupt-spurious,chance=500000,value=1000000",
-                           "event-full,chance=100000,value=2000000"}) {
+  for (const char* rule :
+       {"interrupt-lost,chance=100000", "interrupt-late,chance=100000,value=5000000",
+        "interrupt-duplicated,chance=200000,value=50000",
+        "interrupt-spurious,chance=500000,value=1000000",
+        "event-full,chance=100000,value=2000000"}) {
     injection_->add(rule);
   }
   for (int round = 0; round < 10; ++round) {
