@@ -10,8 +10,7 @@ namespace figment::host {
 
 int inject_command(const Options& options) {
   const Places places = Places::from_environment();
-  const fs::path folder =
-      options.guest.empty() ? fs::path() : visible(fs::absolute(options.guest));
+  const fs::path folder = options.guest.empty() ? fs::path() : visible(fs::absolute(options.guest));
   Qmp qmp = find_guest(places.build / "runs", folder);
   for (const std::string& word : options.arguments) {
     if (word == "show") {

@@ -25,7 +25,9 @@ std::string escaped(const std::string& value) {
 }
 
 // Rules from the start are armed before the guest does anything.
-bool waits_for_rules(const Guest& guest) { return !guest.inject.empty(); }
+bool waits_for_rules(const Guest& guest) {
+  return !guest.inject.empty();
+}
 
 void append(Words& to, Words words) { std::ranges::move(words, std::back_inserter(to)); }
 
@@ -79,10 +81,10 @@ Words machine_args(const Guest& guest) {
   // 10.0 does not survive that every time (iotlb_to_section). In turns they are safe.
   const char* emulated = guest.iommu ? "tcg,thread=single" : "tcg,thread=multi";
   Words args{"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-          // KVM needs the host's CPU; la57 only makes page tables deeper than we need.
-          "-machine", "q35", "-accel", guest.kvm ? "kvm" : emulated, "-cpu",
-          guest.kvm ? "host" : kEmulatedCpu, "-smp", std::to_string(guest.cpus), "-m",
-          std::to_string(guest.memory_mib) + "M"};
+             // KVM needs the host's CPU; la57 only makes page tables deeper than we need.
+             "-machine", "q35", "-accel", guest.kvm ? "kvm" : emulated, "-cpu",
+             guest.kvm ? "host" : kEmulatedCpu, "-smp", std::to_string(guest.cpus), "-m",
+             std::to_string(guest.memory_mib) + "M"};
   const std::string fd = guest.monitor_fd < 0 ? "MONITOR" : std::to_string(guest.monitor_fd);
   append(args, {"-chardev", "socket,id=monitor,server=on,wait=off,fd=" + fd, "-mon",
                 "chardev=monitor,mode=control"});
@@ -209,7 +211,9 @@ Words gpu_args(const Guest& guest) {
 
 }  // namespace
 
-std::string gpu_id(unsigned gpu) { return "gpu" + std::to_string(gpu); }
+std::string gpu_id(unsigned gpu) {
+  return "gpu" + std::to_string(gpu);
+}
 
 Words qemu_argv(const Guest& guest) {
   Words argv{guest.qemu};

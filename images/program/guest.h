@@ -82,7 +82,8 @@ struct Guest {
   std::filesystem::path trace;    // of the GPU's decisions; GPU n > 0 has .n behind it; empty: none
   std::filesystem::path console;  // log of the serial port
   int agent_fd = -1;              // our end's peer of the agent's port; -1 in a dry run
-  // A listening socket for monitors, while it runs; -1 in a dry run. Not of a deterministic machine.
+  // A listening socket for monitors, while it runs; -1 in a dry run. Not of a deterministic
+  // machine.
   int monitor_fd = -1;
 };
 

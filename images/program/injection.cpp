@@ -57,9 +57,10 @@ Qmp find_guest(const fs::path& runs, const fs::path& folder) {
   if (!folder.empty()) {
     auto monitor = monitor_of(folder);
     if (monitor) return Qmp(std::move(*monitor));
-    throw Failure(std::format("inject: no guest with logs in {} runs, or it is one with a seed, whose "
-                              "rules are armed from the start: run --seed N --inject RULE",
-                              folder.string()));
+    throw Failure(
+        std::format("inject: no guest with logs in {} runs, or it is one with a seed, whose "
+                    "rules are armed from the start: run --seed N --inject RULE",
+                    folder.string()));
   }
   std::vector<fs::path> folders;
   std::optional<Fd> found;
@@ -72,12 +73,13 @@ Qmp find_guest(const fs::path& runs, const fs::path& folder) {
   }
   if (folders.size() == 1) return Qmp(std::move(*found));
   if (folders.empty()) {
-    throw Failure("inject: no guest of this checkout runs; ./figment shell starts one. One with a "
-                  "seed takes rules from the start only: run --seed N --inject RULE");
+    throw Failure(
+        "inject: no guest of this checkout runs; ./figment shell starts one. One with a "
+        "seed takes rules from the start only: run --seed N --inject RULE");
   }
   std::ranges::sort(folders, std::greater{});
-  std::string text = std::format("inject: {} guests run; say which, the newest is the first:",
-                                 folders.size());
+  std::string text =
+      std::format("inject: {} guests run; say which, the newest is the first:", folders.size());
   for (const fs::path& one : folders) text += "\n  --guest " + one.string();
   throw Failure(text);
 }

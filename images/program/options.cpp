@@ -534,8 +534,9 @@ Parsed parse_options(std::span<const char* const> arguments) {
                         "a rule to arm; clear: disarm all; show: those that are armed")
             ->required()
             ->type_name("RULE|clear|show");
-        command.add_option("--guest", options.guest,
-                           "folder of its logs, when more than one guest of this checkout runs")
+        command
+            .add_option("--guest", options.guest,
+                        "folder of its logs, when more than one guest of this checkout runs")
             ->type_name("FOLDER");
         command.add_option("--gpu", texts.number, "which GPU of the guest (0)")->type_name("N");
         break;

@@ -30,7 +30,8 @@ const std::vector<std::string> kParanoidSubset = {"*UserptrTest.*", "Module.*", 
                                                   "Killed.*",
                                                   "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
-// What makes sense on one GPU only, or with a host that answers (tests/host/injection_scenarios.cpp).
+// What makes sense on one GPU only, or with a host that answers
+// (tests/host/injection_scenarios.cpp).
 const std::vector<std::string> kOfCommandPreemption = {"CommandPreemption.*", "NoInjection.*"};
 const std::vector<std::string> kOfTheHost = {"Removal.*"};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Device coredumps: after a job has gone wrong there is one, and figment-decode says whose job it was,
-// on which queue, and at which packet.
+// Device coredumps: after a job has gone wrong there is one, and figment-decode says whose job it
+// was, on which queue, and at which packet.
 #include <gmock/gmock.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -116,9 +116,8 @@ TEST_F(Coredump, names_the_process_the_queue_and_the_packets_of_a_job_that_hangs
   EXPECT_EQ(said["in_flight"][0]["seqno"], said["job"]["seqno"]);
 
   // The registers are from before the reset.
-  const auto queue = std::ranges::find_if(said["queues"], [&](const json& one) {
-    return one["queue"] == said["queue"]["queue"];
-  });
+  const auto queue = std::ranges::find_if(
+      said["queues"], [&](const json& one) { return one["queue"] == said["queue"]["queue"]; });
   ASSERT_NE(queue, said["queues"].end());
   EXPECT_EQ((*queue)["state"], "READY");
   EXPECT_FALSE((*queue)["engine"].is_null());
@@ -184,8 +183,7 @@ TEST_F(Coredump, is_of_the_first_job_until_it_is_dismissed) {
   EXPECT_ERRNO(gpu_.store(kHole, 1), EFAULT);
   // Whatever becomes of that one is over when a later one could be there.
   std::this_thread::sleep_for(50ms);
-  EXPECT_EQ(json::parse(output_of("figment-decode --json"))["job"]["seqno"],
-            first["job"]["seqno"]);
+  EXPECT_EQ(json::parse(output_of("figment-decode --json"))["job"]["seqno"], first["job"]["seqno"]);
   dismiss();
   const json next = decoded([&] { EXPECT_ERRNO(gpu_.store(kHole, 1), EFAULT); });
   EXPECT_EQ(next["code"], "UNMAPPED");

@@ -25,7 +25,9 @@ std::string debugfs_file(const Device& device, const std::string& name) {
 
 InjectFile::InjectFile(const Device& device) : path_(debugfs_file(device, "inject")) {}
 
-bool InjectFile::is_there() const { return std::filesystem::exists(path_); }
+bool InjectFile::is_there() const {
+  return std::filesystem::exists(path_);
+}
 
 int InjectFile::write(const std::string& text) const {
   const UniqueFd fd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));

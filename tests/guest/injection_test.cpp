@@ -100,17 +100,40 @@ TEST_F(InjectRule, of_each_kind_can_be_armed) {
 
 TEST_F(InjectRule, that_says_what_it_can_not_is_refused) {
   const auto& info = gpu_.device.info();
-  const std::vector<std::string> wrong = {
-      "hnag", "", "hang,", "hang,,queue=1", "hang,every", "hang,every=", "hang,every=0",
-      "hang,once=1", "hang,once,every=2", "hang,queue=1,queue=1", "hang,value=1", "hang,vector=0",
-      "hang,colour=1", "hang,chance=1000001", "hang,after=-1", "hang,after=+1", "hang,after=1x",
-      "hang,after=0x", "hang,after=99999999999999999999", "hang,address=2-1", "hang,address=1-",
-      "hang,address=-1", "hang,queue=4294967296", "hang,queue=" + std::to_string(info.queues),
-      "hang,engine=" + std::to_string(info.engines), "interrupt-late", "interrupt-late,value=0",
-      "interrupt-late,value=3600000000001", "interrupt-lost,vector=2",
-      "interrupt-lost,event=fences", "interrupt-spurious,value=999",
-      "completion-corrupt,value=1,event=fault", "clear,hang",
-      "hang,after=" + std::string(1000, '1')};
+  const std::vector<std::string> wrong = {"hnag",
+                                          "",
+                                          "hang,",
+                                          "hang,,queue=1",
+                                          "hang,every",
+                                          "hang,every=",
+                                          "hang,every=0",
+                                          "hang,once=1",
+                                          "hang,once,every=2",
+                                          "hang,queue=1,queue=1",
+                                          "hang,value=1",
+                                          "hang,vector=0",
+                                          "hang,colour=1",
+                                          "hang,chance=1000001",
+                                          "hang,after=-1",
+                                          "hang,after=+1",
+                                          "hang,after=1x",
+                                          "hang,after=0x",
+                                          "hang,after=99999999999999999999",
+                                          "hang,address=2-1",
+                                          "hang,address=1-",
+                                          "hang,address=-1",
+                                          "hang,queue=4294967296",
+                                          "hang,queue=" + std::to_string(info.queues),
+                                          "hang,engine=" + std::to_string(info.engines),
+                                          "interrupt-late",
+                                          "interrupt-late,value=0",
+                                          "interrupt-late,value=3600000000001",
+                                          "interrupt-lost,vector=2",
+                                          "interrupt-lost,event=fences",
+                                          "interrupt-spurious,value=999",
+                                          "completion-corrupt,value=1,event=fault",
+                                          "clear,hang",
+                                          "hang,after=" + std::string(1000, '1')};
   for (const std::string& rule : wrong) {
     EXPECT_ERRNO(inject_.write(rule), EINVAL) << rule;
   }
@@ -152,8 +175,8 @@ TEST_F(Injected, interrupt_that_comes_twice_does_no_harm) {
 TEST_F(Injected, interrupts_without_a_cause_do_no_harm) {
   arm("interrupt-spurious,every=1,value=1000000");
   arm("interrupt-spurious,every=1,value=1000000,vector=1");
-  ASSERT_TRUE(stress::poll_until(
-      [&] { return inject_.strikes(0) >= 5 && inject_.strikes(1) >= 5; }, after(kPatience)));
+  ASSERT_TRUE(stress::poll_until([&] { return inject_.strikes(0) >= 5 && inject_.strikes(1) >= 5; },
+                                 after(kPatience)));
   EXPECT_DONE(count());
   EXPECT_EQ(counted(), 1u);
 }
@@ -221,8 +244,8 @@ TEST_F(Injected, vram_that_does_not_answer_costs_the_job) {
   EXPECT_EQ(gpu_.load(at), 7u);
 }
 
-// The number that tells the end of a job is not the one of any job: nobody believes it, and that the
-// job has ended is found all the same.
+// The number that tells the end of a job is not the one of any job: nobody believes it, and that
+// the job has ended is found all the same.
 TEST_F(Injected, completion_that_is_corrupt_is_not_believed) {
   EXPECT_DONE(count());
   arm("completion-corrupt,value=0x100000000");
@@ -316,8 +339,8 @@ TEST_F(Removal, ends_all_jobs_until_the_host_brings_the_device_back) {
   EXPECT_EQ(vendor_of(pci), 0xffff);
   std::printf("the device is gone\n");
   std::fflush(stdout);
-  ASSERT_TRUE(stress::poll_until([&] { return vendor_of(pci) == FIGMENT_PCI_VENDOR_ID; },
-                                 after(kPatience)))
+  ASSERT_TRUE(
+      stress::poll_until([&] { return vendor_of(pci) == FIGMENT_PCI_VENDOR_ID; }, after(kPatience)))
       << "nobody has brought it back";
   // As after power-on: the kernel has to give it addresses anew.
   write_file(pci + "/remove");

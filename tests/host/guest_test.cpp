@@ -64,7 +64,8 @@ TEST(QemuArgv, a_machine_waits_when_its_gpu_is_to_misbehave_from_the_start) {
   Guest guest = small_guest();
   guest.monitor_fd = 9;
   EXPECT_FALSE(std::ranges::contains(qemu_argv(guest), "-S"));
-  EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-chardev"), "id=monitor,server=on,wait=off,fd=9"));
+  EXPECT_TRUE(
+      any_contains(values(qemu_argv(guest), "-chardev"), "id=monitor,server=on,wait=off,fd=9"));
   EXPECT_TRUE(any_contains(values(qemu_argv(guest), "-mon"), "mode=control"));
   guest.inject = {{.gpu = 0, .rule = "hang"}};
   EXPECT_TRUE(std::ranges::contains(qemu_argv(guest), "-S"));
@@ -82,7 +83,8 @@ TEST(QemuArgv, a_gpu_that_can_less_can_be_asked_for) {
   Guest guest = small_guest();
   guest.gpu = {{"preempt", "none"}, {"faults", "off"}};
   const auto devices = values(qemu_argv(guest), "-device");
-  EXPECT_TRUE(std::ranges::contains(devices, "figment,id=gpu0,model=/m/model.so,inject=on,preempt=none,faults=off"));
+  EXPECT_TRUE(std::ranges::contains(
+      devices, "figment,id=gpu0,model=/m/model.so,inject=on,preempt=none,faults=off"));
 }
 
 TEST(QemuArgv, an_iommu_comes_before_what_is_behind_it) {

@@ -88,8 +88,14 @@ TEST(Inject, a_rule_that_is_wrong_ends_the_run_before_it_begins) {
 
 // Rules strike at the same moments in each run of a seed, and the guest sees that they are there.
 TEST(Inject, the_same_seed_misbehaves_in_the_same_way) {
-  const Argv arguments{"run", "--seed", "6", "--inject", "interrupt-late,chance=300000,value=200000",
-                       "--", "sh", "-c",
+  const Argv arguments{"run",
+                       "--seed",
+                       "6",
+                       "--inject",
+                       "interrupt-late,chance=300000,value=200000",
+                       "--",
+                       "sh",
+                       "-c",
                        "figment-guest-tests --gtest_filter=QueueTest.works*; "
                        "cat /sys/kernel/debug/dri/0000*/inject"};
   const Finished one = run_figment(arguments), two = run_figment(arguments);

@@ -27,7 +27,8 @@ class FakeGuest {
  public:
   using Answer = std::function<json(const json& command)>;
 
-  explicit FakeGuest(const fs::path& folder, Answer answer = [](const json&) { return json(); })
+  explicit FakeGuest(
+      const fs::path& folder, Answer answer = [](const json&) { return json(); })
       : answer_(std::move(answer)), end_(eventfd(0, EFD_CLOEXEC)) {
     fs::create_directories(folder);
     listening_ = listen_for_monitors(folder);
@@ -164,7 +165,8 @@ TEST(Arm, says_what_the_device_has_against_a_rule) {
   const TemporaryFolder runs;
   FakeGuest guest(runs.path() / "one", [](const json& command) -> json {
     if (command["arguments"]["path"] == "/machine/peripheral/gpu0") {
-      return {{"error", {{"class", "GenericError"}, {"desc", "injection=hnag: kind 'hnag' is none"}}}};
+      return {
+          {"error", {{"class", "GenericError"}, {"desc", "injection=hnag: kind 'hnag' is none"}}}};
     }
     return {{"error", {{"class", "DeviceNotFound"}, {"desc", "Device not found"}}}};
   });

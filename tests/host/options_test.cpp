@@ -222,8 +222,10 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"gpu_choice_part", {"run", "--gpu", "preempt=comm", "--", "x"}, "'comm'", "command"},
         Wrong{"gpu_inject", {"run", "--gpu", "inject=hang", "--", "x"}, "'hang'", "on|off"},
         Wrong{"inject_gpu", {"run", "--inject", "1:hang", "--", "x"}, "GPU 1", "there are 1"},
-        Wrong{"inject_gpu_word", {"run", "--inject", "x:hang", "--", "x"}, "'x:hang'", "[GPU:]RULE"},
-        Wrong{"inject_of_explore", {"explore", "--inject", "hang", "--", "x"}, "--inject", "explore"},
+        Wrong{
+            "inject_gpu_word", {"run", "--inject", "x:hang", "--", "x"}, "'x:hang'", "[GPU:]RULE"},
+        Wrong{
+            "inject_of_explore", {"explore", "--inject", "hang", "--", "x"}, "--inject", "explore"},
         Wrong{"inject_nothing", {"inject"}, "RULE", "required"},
         Wrong{"inject_number", {"inject", "--gpu", "8", "show"}, "'8'", "0 to 7"},
         Wrong{"gpu_size", {"run", "--gpu", "vram=big", "--", "x"}, "'big'", "64M"},

@@ -20,7 +20,8 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kMappingsShown = 64;
 
 std::string errno_name(std::int64_t error) {
-  const char* name = error < 0 && error > -4096 ? ::strerrorname_np(static_cast<int>(-error)) : nullptr;
+  const char* name =
+      error < 0 && error > -4096 ? ::strerrorname_np(static_cast<int>(-error)) : nullptr;
   return name ? name : std::format("errno {}", error);
 }
 
@@ -46,7 +47,8 @@ std::vector<Line> ring_packets(const Dump& dump, std::uint64_t begin, std::uint6
   const std::uint64_t count = dump.ring.words.size();
   std::vector<std::uint64_t> words;
   if (count == 0 || end < begin || (end - begin) / 8 > count) return {};
-  for (std::uint64_t at = begin / 8; at < end / 8; ++at) words.push_back(dump.ring.words[at % count]);
+  for (std::uint64_t at = begin / 8; at < end / 8; ++at)
+    words.push_back(dump.ring.words[at % count]);
   std::vector<Line> lines;
   for (DisassembledPacket& packet : disassemble(words, begin)) {
     const std::uint64_t at = packet.at;
@@ -151,7 +153,8 @@ std::string field_words(std::string_view name, std::uint64_t value) {
 }
 
 std::optional<std::uint64_t> register_of(const Dump& dump, std::string_view name) {
-  const auto found = std::ranges::find(dump.registers, name, &decltype(dump.registers)::value_type::first);
+  const auto found =
+      std::ranges::find(dump.registers, name, &decltype(dump.registers)::value_type::first);
   if (found == dump.registers.end()) return std::nullopt;
   return found->second;
 }
@@ -174,9 +177,10 @@ std::string remarks(const Dump& dump) {
     text += std::format("{} invalidations were not acknowledged.\n", *seq - *done);
   }
   if (dump.ended > dump.seqno) {
-    text += std::format("The ring says that job {} has ended, but {} was the last: a corrupt "
-                        "completion.\n",
-                        dump.ended, dump.seqno);
+    text += std::format(
+        "The ring says that job {} has ended, but {} was the last: a corrupt "
+        "completion.\n",
+        dump.ended, dump.seqno);
   }
   return text;
 }
@@ -198,7 +202,8 @@ bool has_address(const Dump& dump) {
 }
 
 std::string walk_words(const Dump& dump) {
-  std::string text = std::format("  root     {:#018x}  {}\n", dump.root, entry_words(dump.root, true));
+  std::string text =
+      std::format("  root     {:#018x}  {}\n", dump.root, entry_words(dump.root, true));
   for (const auto& [level, entry] : dump.entries) {
     text += std::format("  level {}  {:#018x}  {}\n", level, entry, entry_words(entry, false));
   }
@@ -226,7 +231,7 @@ std::string job_words(const DumpedJob& job) {
 }
 
 Json job_json(const DumpedJob& job) {
-  return {{"seqno", job.seqno},      {"process", job.process}, {"pid", job.pid},
+  return {{"seqno", job.seqno},       {"process", job.process}, {"pid", job.pid},
           {"commands", job.commands}, {"bytes", job.bytes},     {"begin", job.begin}};
 }
 
@@ -243,7 +248,8 @@ std::string describe(const Dump& dump) {
                       dump.client, dump.queue, dump.asid, dump.strategy, dump.priority);
   text += std::format("Device {}, driver {}, kernel {}, time {}.\n", dump.device, dump.driver,
                       dump.kernel, dump.time);
-  if (here) text += std::format("The device was at {:#x} of the ring: {}\n", here->at, here->packet.text);
+  if (here)
+    text += std::format("The device was at {:#x} of the ring: {}\n", here->at, here->packet.text);
   text += remarks(dump);
 
   text += "\nRegisters\n";
@@ -260,9 +266,10 @@ std::string describe(const Dump& dump) {
     text += "\n";
   }
 
-  text += std::format("\nQueue {}: {} jobs have ended, {} of them with an error; {} was the last that "
-                      "was written, {} the last that has ended\n",
-                      dump.queue, dump.jobs, dump.errors, dump.seqno, dump.ended);
+  text += std::format(
+      "\nQueue {}: {} jobs have ended, {} of them with an error; {} was the last that "
+      "was written, {} the last that has ended\n",
+      dump.queue, dump.jobs, dump.errors, dump.seqno, dump.ended);
   for (const DumpedJob& job : dump.in_flight) {
     text += std::format("  {:#014x}  {}\n", job.begin, job_words(job));
   }
@@ -315,10 +322,11 @@ Json to_json(const Dump& dump) {
                               {"write", queue.write},
                               {"desc", queue.desc}});
   }
-  json["queue"] = {{"queue", dump.queue},   {"asid", dump.asid},           {"strategy", dump.strategy},
-                   {"priority", dump.priority}, {"seqno", dump.seqno},     {"ended", dump.ended},
-                   {"jobs", dump.jobs},     {"errors", dump.errors},       {"suspended", dump.suspended},
-                   {"saved", dump.saved},   {"write", dump.write}};
+  json["queue"] = {
+      {"queue", dump.queue},       {"asid", dump.asid},     {"strategy", dump.strategy},
+      {"priority", dump.priority}, {"seqno", dump.seqno},   {"ended", dump.ended},
+      {"jobs", dump.jobs},         {"errors", dump.errors}, {"suspended", dump.suspended},
+      {"saved", dump.saved},       {"write", dump.write}};
   json["in_flight"] = Json::array();
   for (const DumpedJob& job : dump.in_flight) json["in_flight"].push_back(job_json(job));
   json["ring"] = packets_json(ring);

@@ -191,8 +191,8 @@ class Reader {
     if (key != "commands") return;
     const std::size_t blank = value.find(' ');
     const auto at = number_in<std::uint64_t>(value.substr(0, blank));
-    const auto bytes = blank == value.npos ? std::nullopt
-                                           : number_in<std::uint64_t>(value.substr(blank + 1));
+    const auto bytes =
+        blank == value.npos ? std::nullopt : number_in<std::uint64_t>(value.substr(blank + 1));
     if (!at || !bytes) lines_.fail(quoted(value) + " is not ADDRESS BYTES");
     job.commands = *at;
     job.bytes = *bytes;
@@ -351,6 +351,8 @@ const DumpedQueueRegisters* Dump::registers_of_queue() const {
   return found == queues.end() ? nullptr : &*found;
 }
 
-Dump read_dump(std::string_view text) { return Reader(text).read(); }
+Dump read_dump(std::string_view text) {
+  return Reader(text).read();
+}
 
 }  // namespace figment::decode

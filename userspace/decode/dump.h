@@ -34,8 +34,8 @@ struct DumpedQueueRegisters {
 
 struct DumpedMemory {
   std::uint64_t address = 0;
-  std::uint64_t size = 0;            // that there is
-  std::string missing;               // why there are fewer words than that
+  std::uint64_t size = 0;  // that there is
+  std::string missing;     // why there are fewer words than that
   std::vector<std::uint64_t> words;
 };
 

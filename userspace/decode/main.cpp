@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// figment-decode: a device coredump in words. Exit status: 0; 1 there is no dump, or it is no dump, or
-// only a part of one; 2 wrong usage.
+// figment-decode: a device coredump in words. Exit status: 0; 1 there is no dump, or it is no dump,
+// or only a part of one; 2 wrong usage.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
@@ -29,7 +29,8 @@ constexpr std::size_t kBytesMost = 64 << 20;
 std::string read_all(std::istream& stream, const std::string& name) {
   std::string text;
   std::vector<char> piece(1 << 16);
-  while (stream.read(piece.data(), static_cast<std::streamsize>(piece.size())), stream.gcount() > 0) {
+  while (stream.read(piece.data(), static_cast<std::streamsize>(piece.size())),
+         stream.gcount() > 0) {
     text.append(piece.data(), static_cast<std::size_t>(stream.gcount()));
     if (text.size() > kBytesMost) throw DumpError(name + " is too long for a dump");
   }
@@ -43,7 +44,8 @@ fs::path newest_dump() {
   unsigned long highest = 0;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(kClass, none)) {
-    const std::string driver = fs::read_symlink(entry.path() / "failing_device/driver", none).filename();
+    const std::string driver =
+        fs::read_symlink(entry.path() / "failing_device/driver", none).filename();
     if (driver != "figment") continue;
     // devcd1, devcd2, ...
     const std::string name = entry.path().filename();
@@ -87,7 +89,8 @@ int main(int argc, char** argv) {
   std::uint64_t address = 0;
   app.add_option("FILE", file, "A dump; -: stdin. Default: the newest in /sys/class/devcoredump");
   app.add_flag("--json", json, "As JSON");
-  app.add_flag("--dismiss", dismissed, "Then remove the dump, so that the kernel keeps the next one");
+  app.add_flag("--dismiss", dismissed,
+               "Then remove the dump, so that the kernel keeps the next one");
   auto* packets_flag =
       app.add_flag("--packets", raw, "FILE is a ring or a buffer: packets, and nothing else");
   app.add_option("--address", address, "GPU address of the first packet")->needs(packets_flag);

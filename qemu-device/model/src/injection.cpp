@@ -67,7 +67,8 @@ Checked check_aim(std::string_view kind, std::string_view name, uint32_t aim, bo
 Checked check_address(const Kind& kind, const figment_injection& rule) {
   if (rule.first > rule.last) return wrong("the first address is above the last");
   const bool any = rule.first == 0 && rule.last == UINT64_MAX;
-  if (!(kind.aims & FIGMENT_AIM_ADDRESS) && !any) return wrong(std::format("{} cannot be aimed by address", kind.name));
+  if (!(kind.aims & FIGMENT_AIM_ADDRESS) && !any)
+    return wrong(std::format("{} cannot be aimed by address", kind.name));
   return {};
 }
 
@@ -95,7 +96,8 @@ Checked check_injection(const figment_injection& rule, const figment_model_confi
   return check_when(rule)
       .and_then([&] { return check("queue", FIGMENT_AIM_QUEUE, rule.queue, 0, config.queues); })
       .and_then([&] { return check("engine", FIGMENT_AIM_ENGINE, rule.engine, 0, config.engines); })
-      .and_then([&] { return check("vector", FIGMENT_AIM_VECTOR, rule.vector, 0, FIGMENT_VECTORS); })
+      .and_then(
+          [&] { return check("vector", FIGMENT_AIM_VECTOR, rule.vector, 0, FIGMENT_VECTORS); })
       .and_then([&] { return check("event", FIGMENT_AIM_EVENT, rule.event, 1, events_end); })
       .and_then([&] { return check_address(kind, rule); })
       .and_then([&] { return check_value(kind, rule.value); });

@@ -76,9 +76,10 @@ constexpr std::string_view kHead =
 std::string dump(int error, unsigned code, std::uint64_t address,
                  const std::string& process = "guilty") {
   return std::string(kHead) +
-         std::format("\n[job]\nerror: {}\ncode: {}\naddress: {:#x}\nclient: 8\nqueue: 4\nseqno: 3\n"
-                     "begin: 0x60\ncommands: 0x2000 0x20\npid: 77\nprocess: {}\n",
-                     -error, code, address, process) +
+         std::format(
+             "\n[job]\nerror: {}\ncode: {}\naddress: {:#x}\nclient: 8\nqueue: 4\nseqno: 3\n"
+             "begin: 0x60\ncommands: 0x2000 0x20\npid: 77\nprocess: {}\n",
+             -error, code, address, process) +
          "\n[registers]\nID: 0x4d474946\nCONFIG: 0x300100004002\nSTATUS: 0x0\nINVAL_SEQ: 0x5\n"
          "INVAL_DONE: 0x3\nINJECT_RULES: 0x1\n"
          "\n[queue registers]\nqueue: 4\nDESC: 0x1000\nSTATE: 0x1\nCODE: 0x0\nENGINE: 0x1\n"
@@ -173,7 +174,9 @@ struct Wrong {
   std::function<void(std::string&)> change;
   const char* complaint;
 };
-void PrintTo(const Wrong& wrong, std::ostream* out) { *out << wrong.what; }
+void PrintTo(const Wrong& wrong, std::ostream* out) {
+  *out << wrong.what;
+}
 class NoDump : public testing::TestWithParam<Wrong> {};
 
 std::function<void(std::string&)> replaced(const char* what, const char* with) {
@@ -242,10 +245,18 @@ TEST(Dump, that_was_changed_anywhere_is_read_or_refused) {
     for (std::uint64_t n = 1 + next() % 4; n > 0; --n) {
       const std::size_t at = next() % text.size();
       switch (next() % 4) {
-        case 0: text[at] = static_cast<char>(next()); break;
-        case 1: text[at] = "0123456789abcdefx\n[]: -z!u"[next() % 26]; break;
-        case 2: text.erase(at, next() % 40); break;
-        default: text.insert(at, text.substr(next() % text.size(), next() % 40)); break;
+        case 0:
+          text[at] = static_cast<char>(next());
+          break;
+        case 1:
+          text[at] = "0123456789abcdefx\n[]: -z!u"[next() % 26];
+          break;
+        case 2:
+          text.erase(at, next() % 40);
+          break;
+        default:
+          text.insert(at, text.substr(next() % text.size(), next() % 40));
+          break;
       }
       if (text.empty()) break;
     }

@@ -12,7 +12,9 @@ namespace {
 
 using Words = std::span<const std::uint64_t>;
 
-std::uint32_t flags_of(std::uint64_t header) { return static_cast<std::uint32_t>(header >> 32); }
+std::uint32_t flags_of(std::uint64_t header) {
+  return static_cast<std::uint32_t>(header >> 32);
+}
 
 std::string indirect(std::uint32_t flags, Words words) {
   return std::format("{:#x} bytes at {:#x}{}", words[2], words[1],
@@ -51,8 +53,7 @@ std::string atomic(std::uint32_t flags, Words words) {
 }
 
 std::string wait(std::uint32_t flags, Words words) {
-  constexpr std::array<std::string_view, 8> kCompare = {"==", "!=", "<", "<=",
-                                                        ">",  ">=", "?", "?"};
+  constexpr std::array<std::string_view, 8> kCompare = {"==", "!=", "<", "<=", ">", ">=", "?", "?"};
   return std::format("until the word at {:#x} & {:#x} {} {:#x} ({} bits)", words[1], words[3],
                      kCompare[flags & FIGMENT_WAIT_COMPARE], words[2],
                      flags & FIGMENT_WAIT_64 ? 64 : 32);
@@ -66,9 +67,13 @@ std::string release(std::uint32_t flags, Words words) {
   return text + (flags & FIGMENT_RELEASE_EVENT ? ", with an event" : "");
 }
 
-std::string timestamp(std::uint32_t, Words words) { return std::format("to {:#x}", words[1]); }
+std::string timestamp(std::uint32_t, Words words) {
+  return std::format("to {:#x}", words[1]);
+}
 
-std::string spin(std::uint32_t, Words words) { return std::format("{} ns", words[1]); }
+std::string spin(std::uint32_t, Words words) {
+  return std::format("{} ns", words[1]);
+}
 
 std::string chase(std::uint32_t, Words words) {
   std::string text = std::format("{} pointers from {:#x}", words[2], words[1]);

@@ -86,7 +86,9 @@ struct Wrong {
   std::vector<std::uint64_t> words;
   const char* problem;
 };
-void PrintTo(const Wrong& wrong, std::ostream* out) { *out << wrong.what; }
+void PrintTo(const Wrong& wrong, std::ostream* out) {
+  *out << wrong.what;
+}
 class Malformed : public testing::TestWithParam<Wrong> {};
 
 INSTANTIATE_TEST_SUITE_P(
