@@ -632,8 +632,9 @@ static void figment_coredump_work(struct work_struct *work)
 		figment_coredump_print(&p, dump);
 		/* Takes the memory. Without the module in its debt, which may be unloaded. */
 		dev_coredumpv(dump->fdev->drm.dev, text, size, GFP_KERNEL);
-		drm_info_once(&dump->fdev->drm,
-			      "a job went wrong: see /sys/class/devcoredump, with figment-decode\n");
+		if (IS_ENABLED(CONFIG_DEV_COREDUMP))
+			drm_info_once(&dump->fdev->drm,
+				      "a job went wrong: see /sys/class/devcoredump, with figment-decode\n");
 	}
 	clear_bit_unlock(0, &dump->busy);
 }
