@@ -35,21 +35,21 @@ struct figment_fence {
 	struct dma_fence base;
 	/** @link: In &figment_queue.in_flight, which holds a reference. */
 	struct list_head link;
+	/** @pid: Of the process that has submitted it. */
+	pid_t pid;
+	/** @comm: What that called itself. */
+	char comm[TASK_COMM_LEN];
+	/** @visible: For traces: the fence that others see; zero when there is none. */
+	struct {
+		u64 context;
+		u64 seqno;
+	} visible;
 	/** @end: Where its packets end in the ring, free-running bytes. */
 	u64 end;
 	/** @begin: Where they begin. */
 	u64 begin;
 	/** @stamped: The device notes when it begins and ends. */
 	bool stamped;
-	/** @visible: For traces: the fence that others see; zero when there is none. */
-	struct {
-		u64 context;
-		u64 seqno;
-	} visible;
-	/** @pid: Of the process that has submitted it. */
-	pid_t pid;
-	/** @comm: What that called itself. */
-	char comm[TASK_COMM_LEN];
 };
 
 /* Device time of a job, written by the device. */
