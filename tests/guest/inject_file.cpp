@@ -61,8 +61,9 @@ std::uint64_t InjectFile::strikes(unsigned n) const {
 
 std::uint64_t recoveries(const Device& device, const std::string& name) {
   std::ifstream file(debugfs_file(device, "recovery"));
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(name + " ")) return std::stoull(line.substr(name.size() + 1));
+  for (std::string word; file >> word;) {
+    std::uint64_t count = 0;
+    if (word == name && file >> count) return count;
   }
   throw std::runtime_error("the driver does not count " + name);
 }

@@ -29,7 +29,7 @@ class InjectFile {
   std::string path_;
 };
 
-/// A line of the file "recovery"; 0 when there is none of that name.
+/// What the file "recovery" counts under that name; 0 when it does not.
 [[nodiscard]] std::uint64_t recoveries(const Device& device, const std::string& name);
 
 }  // namespace figment::guest
