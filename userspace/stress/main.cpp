@@ -3,7 +3,8 @@
 // figment-stress: GPU writes to ordinary memory of processes that fork, under every
 // strategy that the driver offers, judged by the oracle of docs/oracle.md. And, as
 // commands of their own, the table of all other events (docs/events.md), what fork() costs
-// (docs/matrix.md), and other users of pages beside the GPU (docs/compare.md).
+// (docs/matrix.md), other users of pages beside the GPU (docs/compare.md), and several GPUs on the
+// same memory (docs/chains.md).
 //
 // Standard output gets the table, standard error progress and complaints. Exit
 // status: 0 every row was as it must be; 1 some row was not; 2 wrong usage.
@@ -17,6 +18,7 @@
 #include <system_error>
 #include <vector>
 
+#include "chain_command.h"
 #include "compare_command.h"
 #include "events_command.h"
 #include "figment/device.h"
@@ -214,6 +216,10 @@ int main(int argc, char** argv) {
   CLI::App* compare = app.add_subcommand(
       "compare", "Compares a GPU with what else works on pages of a process that forks.");
   declare(*compare, compare_options);
+  ChainOptions chain_options;
+  CLI::App* chain = app.add_subcommand(
+      "chain", "Has several Figment GPUs wait for each other while their process forks.");
+  declare(*chain, chain_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -222,6 +228,7 @@ int main(int argc, char** argv) {
   try {
     if (*growth) return run(growth_options);
     if (*compare) return run(compare_options);
+    if (*chain) return run(chain_options);
     return *events ? run(event_options) : run(options);
   } catch (const std::exception& error) {
     std::println(stderr, "figment-stress: {}", error.what());
