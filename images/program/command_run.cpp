@@ -77,6 +77,8 @@ bool end_timeline(const Timeline& timeline, const Options& options) {
     return good;
   } catch (const Failure& failure) {
     std::cerr << "figment: timeline: " << failure.what() << "\n";
+    // Made by begin_timeline().
+    if (fs::exists(timeline.output) && fs::is_empty(timeline.output)) fs::remove(timeline.output);
     return false;
   }
 }

@@ -70,6 +70,9 @@ const std::vector<std::string> kIommuSubset = {"*UserptrTest.*",
                                                "Unbind.*",
                                                "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
+// What two GPUs do together needs two; for everything else the second one is not there.
+constexpr unsigned kTestGpus = 2;
+
 constexpr const char* kFuzzPrefix = "fuzz.";
 
 std::string join(const std::vector<std::string>& words, char separator) {
@@ -311,6 +314,43 @@ class EventTests : public TestSource {
   VmOptions vm_;
 };
 
+// Fences between GPUs: the quick rows of figment-stress chain, and one GPU that hangs. The tool
+// judges its rows.
+class ChainTests : public TestSource {
+ public:
+  ChainTests(Workshop& workshop, VmOptions vm) : workshop_(workshop), vm_(std::move(vm)) {
+    vm_.gpus = kGpus;
+  }
+
+  std::vector<std::string> names() override { return {kName}; }
+
+  void run(const std::vector<std::string>& selected, const Report& report) override {
+    const auto begin = Clock::now();
+    std::string output;
+    const std::string rows = std::format(
+        "figment-stress chain --quick --gpus 2,{0} && figment-stress chain --hang --gpus 2", kGpus);
+    const Verdict verdict = run_test_guest(
+        workshop_, vm_,
+        {.command = {"sh", "-c", rows}, .shares = {}, .null_nvme = false, .directory = "/root"},
+        std::string{"./figment test "} + kName,
+        [&output](std::string_view bytes) { output += bytes; });
+    report(result_of(selected.front(),
+                     verdict.exit_status() == 0
+                         ? ""
+                         : std::format("exit status {}\n{}{}", verdict.exit_status(), output,
+                                       verdict.explanation()),
+                     begin));
+  }
+
+ private:
+  static constexpr const char* kName = "chain.Table.is_as_it_must_be";
+  // From so many on the sum of all notifiers is told from the slowest.
+  static constexpr unsigned kGpus = 4;
+
+  Workshop& workshop_;
+  VmOptions vm_;
+};
+
 // The whole chain once: fork stress in a guest. The rows judge themselves; here it is asked that
 // there was something to judge.
 class DemoTests : public TestSource {
@@ -432,7 +472,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   std::vector<std::string> prefixes = {"guest.",  "slow.",   "command.",  "iommu.",    "demo.",
                                        "events.", "debug.",  "paranoid.", "controls.", "mutants.",
                                        "kunit.",  "igt.",    "selftests.", "stressng.", "libdrm.",
-                                       "driver.", kFuzzPrefix};
+                                       "driver.", "chain.",  kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");
@@ -499,10 +539,14 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
     other.kernel = kernel;
     return other;
   };
+  const auto with_gpus = [](VmOptions other) {
+    other.gpus = std::max(other.gpus, kTestGpus);
+    return other;
+  };
   if (wanted("driver.")) sources.push_back(driver_source_tests(workshop));
   if (wanted("guest.")) {
-    sources.push_back(
-        std::make_unique<GuestTests>(workshop, vm, "guest.", std::vector<std::string>{}));
+    sources.push_back(std::make_unique<GuestTests>(workshop, with_gpus(vm), "guest.",
+                                                   std::vector<std::string>{}));
   }
   const auto with = [&vm](const GpuProperties& gpu) {
     VmOptions other = vm;
@@ -522,8 +566,8 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
         std::make_unique<GuestTests>(workshop, with(kCommandGpu), "command.", kCommandSubset));
   }
   if (all_kernels && wanted("debug.")) {
-    sources.push_back(
-        std::make_unique<GuestTests>(workshop, on("debug"), "debug.", std::vector<std::string>{}));
+    sources.push_back(std::make_unique<GuestTests>(workshop, with_gpus(on("debug")), "debug.",
+                                                   std::vector<std::string>{}));
   }
   if (all_kernels && patterns.empty()) {
     sources.push_back(std::make_unique<ByNameOnly>(
@@ -551,6 +595,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   other.gpus = 2;
   add_suite(libdrm_suite(), other);
   if (wanted("events.")) sources.push_back(std::make_unique<EventTests>(workshop, vm));
+  if (wanted("chain.")) sources.push_back(std::make_unique<ChainTests>(workshop, vm));
   if (wanted("demo.")) sources.push_back(std::make_unique<DemoTests>(workshop, vm));
   return sources;
 }

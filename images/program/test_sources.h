@@ -12,6 +12,7 @@
 //   kunit., igt., selftests., stressng., libdrm.
 //                      suites that others wrote, in a guest: suite_tests.h
 //   fuzz.*             the fuzzer of the model, and the bugs that it must find
+//   chain.*            figment-stress chain, in a guest with four GPUs
 //   demo.Oracle.*      figment-stress, in a guest, judged by its own results
 #ifndef FIGMENT_PROGRAM_TEST_SOURCES_H
 #define FIGMENT_PROGRAM_TEST_SOURCES_H

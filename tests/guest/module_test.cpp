@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -193,8 +194,12 @@ class Unbind : public testing::Test {
     ASSERT_DONE(write_bus("bind"));
     ASSERT_TRUE(nodes_come(nodes_));
   }
+  /// The device that was unbound; its place among others may be another now.
   void expect_works() {
-    Gpu gpu;
+    const auto nodes = Device::nodes();
+    const auto found = std::ranges::find(nodes, bus_, &Device::Node::bus);
+    ASSERT_NE(found, nodes.end());
+    Gpu gpu(VmConfig{}, static_cast<unsigned>(found - nodes.begin()));
     EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
   }
 

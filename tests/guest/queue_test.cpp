@@ -118,8 +118,8 @@ TEST_F(QueueTest, all_work_at_the_same_time) {
 }
 
 // Jobs that the driver has handed to the device, over all its queues.
-std::uint64_t jobs_emitted() {
-  std::ifstream queues("/sys/kernel/debug/dri/0/queues");
+std::uint64_t jobs_emitted(const Device& device) {
+  std::ifstream queues("/sys/kernel/debug/dri/" + device.node().bus + "/queues");
   std::string line;
   EXPECT_TRUE(std::getline(queues, line)) << "no debugfs";
   std::uint64_t sum = 0, id, asid, priority, running, emitted;
@@ -136,7 +136,7 @@ TEST_F(QueueTest, of_higher_priority_goes_first) {
   const Buffer buffer = gpu_.device.buffer({});
   const Mapping view = buffer.map();
   gpu_.vm.map({.at = kData, .buffer = buffer});
-  const std::uint64_t before = jobs_emitted();
+  const std::uint64_t before = jobs_emitted(gpu_.device);
   const std::uint32_t highest = gpu_.device.info().priorities - 1;
   std::vector<Queue> queues;
   std::vector<Fence> fences;
@@ -150,7 +150,7 @@ TEST_F(QueueTest, of_higher_priority_goes_first) {
     list.atomic({.kind = AtomicKind::add, .at = kData, .operand = 1, .result = kData + 8 + 8 * n});
     fences.push_back(gpu_.start_on(queues.back(), list));
   }
-  while (jobs_emitted() - before < fences.size()) std::this_thread::sleep_for(1ms);
+  while (jobs_emitted(gpu_.device) - before < fences.size()) std::this_thread::sleep_for(1ms);
   gpu_.open_gate();
   for (const auto& fence : fences) EXPECT_DONE(outcome(fence));
   for (unsigned n = 0; n < 2 * kQueues; ++n) {

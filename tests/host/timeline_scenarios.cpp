@@ -161,8 +161,9 @@ TEST(Timeline, of_a_guest_that_dies_has_what_came_before) {
 TEST(Timeline, does_not_count_as_a_word_of_the_command) {
   const TemporaryFolder folder;
   const fs::path file = folder.path() / "it.json";
-  const Finished run =
-      run_figment({"run", "--timeline", file, "--silence", "2", "--", "sleep", "1000"});
+  // Its one word comes when the recording has begun.
+  const Finished run = run_figment(
+      {"run", "--timeline", file, "--silence", "3", "--", "sh", "-c", "echo up; sleep 1000"});
   EXPECT_EQ(run.status, 124) << run.err;
   EXPECT_THAT(run.err, HasSubstr("the recording breaks off"));
   EXPECT_EQ(Json::parse(read_file(file))["otherData"]["whole"], 0);
