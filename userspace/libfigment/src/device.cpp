@@ -46,9 +46,11 @@ std::vector<Device::Node> Device::nodes() {
     nodes.push_back({path, device->bustype == DRM_BUS_PCI ? pci_name(*device->businfo.pci) : ""});
   }
   drmFreeDevices(devices.data(), static_cast<int>(devices.size()));
-  // By number, not by text: renderD128 comes before renderD1000.
-  std::ranges::sort(nodes, {},
-                    [](const Node& node) { return std::pair(node.path.size(), node.path); });
+  // Numbers of nodes change when a driver is bound again. As numbers, not as text: renderD128 comes
+  // before renderD1000.
+  std::ranges::sort(nodes, {}, [](const Node& node) {
+    return std::tuple(node.bus, node.path.size(), node.path);
+  });
   return nodes;
 }
 

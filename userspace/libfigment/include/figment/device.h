@@ -35,7 +35,7 @@ class Device {
     std::string bus;   // as in /sys/bus/pci/devices
   };
 
-  /// The render nodes whose driver is figment, in the order of their numbers.
+  /// The render nodes whose driver is figment, in the order of their places on the PCI bus.
   [[nodiscard]] static std::vector<Node> nodes();
   /// The n-th of nodes(). ENODEV: there are not so many.
   [[nodiscard]] static Device open(unsigned nth = 0);
