@@ -552,9 +552,15 @@ static size_t figment_bo_read_vram(struct figment_bo *bo, u64 offset, void *to, 
 	struct gpu_buddy_block *block;
 	size_t done = 0;
 
+	/* In the signalling path, which is not to wait for the BAR. */
+	if (!down_read_trylock(&fdev->vram.access))
+		return 0;
 	list_for_each_entry(block, &bo->blocks, link) {
 		u64 bytes = gpu_buddy_block_size(&fdev->vram.mm, block);
 		size_t step;
+
+		if (fdev->vram.closed)
+			break;
 
 		if (offset >= bytes) {
 			offset -= bytes;
@@ -568,6 +574,7 @@ static size_t figment_bo_read_vram(struct figment_bo *bo, u64 offset, void *to, 
 		if (done == size)
 			break;
 	}
+	up_read(&fdev->vram.access);
 	return done;
 }
 
@@ -578,7 +585,8 @@ static size_t figment_bo_read_vram(struct figment_bo *bo, u64 offset, void *to, 
  * @to: where to
  * @size: bytes, inside of the buffer
  *
- * Return: bytes that were copied: fewer when it is imported.
+ * Return: bytes that were copied: fewer when it is imported, or when VRAM does not
+ * answer at the moment.
  */
 size_t figment_bo_read(struct figment_bo *bo, u64 offset, void *to, size_t size)
 {

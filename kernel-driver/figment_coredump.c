@@ -173,7 +173,7 @@ struct figment_coredump {
 	u32 data_bytes;
 
 	struct figment_dump_mapping mappings[FIGMENT_COREDUMP_MAPPINGS];
-	/** @mapping_count: That there are, maybe more than @mappings. */
+	/** @mapping_count: That there are, or one more than there is room for. */
 	u32 mapping_count;
 
 	u64 root;
@@ -335,7 +335,8 @@ static const char *figment_coredump_copy(struct figment_coredump *dump, struct f
 		dump->data_bytes += copied;
 		address += copied;
 		if (copied < size)
-			return "buffer of another device";
+			return drm_gem_is_imported(va->gem.obj) ? "buffer of another device" :
+								  "it can not be read now";
 	}
 	return NULL;
 }
@@ -389,15 +390,22 @@ static void figment_coredump_follow(struct figment_coredump *dump, struct figmen
 	}
 }
 
-static void figment_coredump_add_mapping(struct figment_coredump *dump,
+/*
+ * False: there is no room for more. A process can have a million, and notifiers wait
+ * meanwhile.
+ */
+static bool figment_coredump_add_mapping(struct figment_coredump *dump,
 					 const struct figment_dump_mapping *mapping)
 {
-	if (dump->mapping_count < ARRAY_SIZE(dump->mappings))
+	bool room = dump->mapping_count < ARRAY_SIZE(dump->mappings);
+
+	if (room)
 		dump->mappings[dump->mapping_count] = *mapping;
 	dump->mapping_count++;
+	return room;
 }
 
-static void figment_coredump_add_range(void *data, u64 first, u64 last)
+static bool figment_coredump_add_range(void *data, u64 first, u64 last)
 {
 	const struct figment_dump_mapping mapping = {
 		.first = first,
@@ -406,10 +414,10 @@ static void figment_coredump_add_range(void *data, u64 first, u64 last)
 		.kind = "svm",
 	};
 
-	figment_coredump_add_mapping(data, &mapping);
+	return figment_coredump_add_mapping(data, &mapping);
 }
 
-static void figment_coredump_add_vma(struct figment_coredump *dump, struct drm_gpuva *va)
+static bool figment_coredump_add_vma(struct figment_coredump *dump, struct drm_gpuva *va)
 {
 	struct figment_vma *vma = to_figment_vma(va);
 	struct figment_dump_mapping mapping = {
@@ -424,7 +432,7 @@ static void figment_coredump_add_vma(struct figment_coredump *dump, struct drm_g
 		mapping.offset += vma->userptr->start;
 	else
 		mapping.kind = to_figment_bo(va->gem.obj)->vram ? "vram" : "system";
-	figment_coredump_add_mapping(dump, &mapping);
+	return figment_coredump_add_mapping(dump, &mapping);
 }
 
 static void figment_coredump_vm(struct figment_coredump *dump, struct figment_vm *vm)
@@ -436,8 +444,8 @@ static void figment_coredump_vm(struct figment_coredump *dump, struct figment_vm
 
 	dump->mapping_count = 0;
 	drm_gpuvm_for_each_va(va, &vm->base)
-		if (va != &vm->base.kernel_alloc_node)
-			figment_coredump_add_vma(dump, va);
+		if (va != &vm->base.kernel_alloc_node && !figment_coredump_add_vma(dump, va))
+			break;
 	figment_mirror_for_each(vm, figment_coredump_add_range, dump);
 
 	dump->level = figment_pt_look(&vm->pt, dump->address, dump->entries);

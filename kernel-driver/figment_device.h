@@ -170,6 +170,8 @@ struct figment_device {
 		struct mutex lock;
 		/** @reset.paused: Until figment_device_unpause(); under @reset.lock. */
 		bool paused;
+		/** @reset.suspended: Paused, and what comes back later may need memory first. */
+		bool suspended;
 		/** @reset.epoch: How often the device came up; written under @gate.lock. */
 		u32 epoch;
 		/** @reset.work: Brings the device back, on the reset workqueue. */

@@ -511,6 +511,8 @@ static void figment_remove(struct pci_dev *pdev)
 	 * get their memory in VRAM back.
 	 */
 	figment_device_stop(fdev);
+	/* If it is paused, nobody else will: what the bus answers has to do. */
+	figment_vram_open(fdev);
 	figment_queues_kill_all(fdev, -ENODEV);
 	drm_dev_unplug(&fdev->drm);
 	figment_watchdog_fini(fdev);
@@ -548,13 +550,19 @@ static const struct pci_error_handlers figment_pci_errors = {
 
 static int figment_suspend(struct device *dev)
 {
-	figment_device_pause(dev_get_drvdata(dev));
+	struct figment_device *fdev = dev_get_drvdata(dev);
+
+	figment_device_pause(fdev);
+	WRITE_ONCE(fdev->reset.suspended, true);
 	return 0;
 }
 
 static int figment_resume(struct device *dev)
 {
-	figment_device_unpause(dev_get_drvdata(dev));
+	struct figment_device *fdev = dev_get_drvdata(dev);
+
+	WRITE_ONCE(fdev->reset.suspended, false);
+	figment_device_unpause(fdev);
 	return 0;
 }
 

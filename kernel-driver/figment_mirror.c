@@ -602,10 +602,10 @@ void figment_mirror_yield(struct figment_vm *vm, u64 address, u64 size,
 /**
  * figment_mirror_for_each() - Call a function for each range that is mapped.
  * @vm: the VM
- * @fn: gets @data, first and last address
+ * @fn: gets @data, first and last address; false: no more of them
  * @data: for @fn
  */
-void figment_mirror_for_each(struct figment_vm *vm, void (*fn)(void *data, u64 first, u64 last),
+void figment_mirror_for_each(struct figment_vm *vm, bool (*fn)(void *data, u64 first, u64 last),
 			     void *data)
 {
 	struct figment_range *range;
@@ -613,9 +613,9 @@ void figment_mirror_for_each(struct figment_vm *vm, void (*fn)(void *data, u64 f
 	lockdep_assert_held(&vm->pt.lock);
 
 	list_for_each_entry(range, &vm->mirror.ranges, link)
-		if (range->mapped)
-			fn(data, drm_gpusvm_range_start(&range->base),
-			   drm_gpusvm_range_end(&range->base) - 1);
+		if (range->mapped && !fn(data, drm_gpusvm_range_start(&range->base),
+					 drm_gpusvm_range_end(&range->base) - 1))
+			return;
 }
 
 /**

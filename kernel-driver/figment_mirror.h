@@ -15,7 +15,7 @@ int figment_mirror_fault(struct figment_vm *vm, u64 address, bool write,
 void figment_mirror_yield(struct figment_vm *vm, u64 address, u64 size,
 			  struct figment_pt_flush *flush);
 void figment_mirror_forget(struct figment_vm *vm, u64 start, u64 end);
-void figment_mirror_for_each(struct figment_vm *vm, void (*fn)(void *data, u64 first, u64 last),
+void figment_mirror_for_each(struct figment_vm *vm, bool (*fn)(void *data, u64 first, u64 last),
 			     void *data);
 int figment_mirror_use_vram(struct figment_vm *vm);
 u64 figment_mirror_vram_bytes(struct figment_vm *vm);

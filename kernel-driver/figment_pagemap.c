@@ -434,9 +434,11 @@ static int figment_devmem_fill_orphans(struct figment_devmem *mem, const unsigne
 			return -ENOMEM;
 		folio_lock(to);
 		dst[i] = migrate_pfn(folio_pfn(to)) | (order ? MIGRATE_PFN_COMPOUND : 0);
+		figment_vram_enter(fdev);
 		for (j = 0; j < n; j++)
 			figment_pagemap_copy_page(fdev, figment_pagemap_offset(fdev, &from->page) +
 						  j * PAGE_SIZE, folio_page(to, j), false);
+		figment_vram_exit(fdev);
 		atomic64_add(n, &fdev->pagemap.to_system);
 	}
 	return 0;

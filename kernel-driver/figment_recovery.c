@@ -117,6 +117,9 @@ void figment_queue_restart(struct figment_queue *queue)
 		return;
 	first = list_first_entry_or_null(&queue->in_flight, struct figment_fence, link);
 	figment_queue_start(queue, first ? first->begin : queue->write);
+	/* Whoever waits for what it has to end: it will not. */
+	if (!queue->running)
+		WRITE_ONCE(queue->drain, 0);
 }
 
 /** figment_queue_reset() - Take a queue off the device; on return nothing of it is in flight. */

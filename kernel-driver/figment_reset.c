@@ -104,6 +104,8 @@ bool figment_device_open(struct figment_device *fdev)
 	WRITE_ONCE(fdev->gate.quiet, false);
 	WRITE_ONCE(fdev->gate.level, FIGMENT_UP);
 	figment_write32(fdev, FIGMENT_REG_CONTROL, FIGMENT_CONTROL_ENABLE);
+	/* Who has seen neither quiet nor up, in between, may sleep. */
+	wake_up_all(&fdev->tlb.wait);
 	return true;
 }
 
@@ -166,6 +168,8 @@ static bool figment_device_return(struct figment_device *fdev)
 	/* Somebody else may have been here. */
 	if (!figment_device_is_down(fdev) || figment_device_wedged(fdev))
 		return false;
+	/* The work may be older than the halt that is under way. */
+	figment_device_wait_quiet(fdev);
 	figment_queues_visit(fdev, figment_queue_lose);
 
 	ret = figment_device_reset(fdev);

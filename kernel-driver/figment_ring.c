@@ -260,8 +260,11 @@ void figment_queue_retire(struct figment_queue *queue)
 		number = le64_to_cpu(READ_ONCE(queue->control->fence));
 		/* The stamps are older than that. */
 		dma_rmb();
-		if (number > queue->seqno)
+		if (number > queue->seqno) {
 			figment_queue_disbelieve(queue, number);
+			/* Then the descriptor tells. */
+			number = 0;
+		}
 		list_for_each_entry_safe(fence, next, &queue->in_flight, link) {
 			if (!figment_queue_has_ended(queue, fence, number))
 				break;

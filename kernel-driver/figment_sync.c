@@ -7,6 +7,7 @@
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-fence-unwrap.h>
 #include <linux/error-injection.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -85,6 +86,9 @@ static int figment_sync_add_wait(struct drm_file *file, const struct drm_figment
 	 * waited for. To the end, also after an error: the iterator holds references.
 	 */
 	dma_fence_unwrap_for_each(inner, &iter, fence) {
+		/* A process can make a chain of many fences, and each is looked for in all. */
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
 		/* Takes the reference, also when it fails. */
 		if (!ret)
 			ret = drm_sched_job_add_dependency(job, dma_fence_get(inner));

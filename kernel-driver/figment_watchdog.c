@@ -27,6 +27,8 @@
 
 /* After an event was seen whose interrupt may be on its way. */
 #define FIGMENT_WATCHDOG_AGAIN_MS	20
+/* With watchdog_ms=0, as long as the event ring is broken. */
+#define FIGMENT_WATCHDOG_MEND_MS	100
 
 /* Returns when to look again, in ms. The caller is inside drm_dev_enter(). */
 static unsigned int figment_watchdog_look(struct figment_device *fdev)
@@ -57,6 +59,9 @@ static unsigned int figment_watchdog_look(struct figment_device *fdev)
 
 static void figment_watchdog_start(struct figment_device *fdev, unsigned int ms)
 {
+	/* Also of somebody who does not want to know: without a ring nothing goes on. */
+	if (!ms && READ_ONCE(fdev->events.broken))
+		ms = FIGMENT_WATCHDOG_MEND_MS;
 	if (ms)
 		mod_timer(&fdev->watchdog.timer, jiffies + msecs_to_jiffies(ms));
 	else

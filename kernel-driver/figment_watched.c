@@ -33,6 +33,9 @@
 #include "figment_vm.h"
 #include "figment_watched.h"
 
+/* How often somebody who waits for jobs looks whether the machine is being suspended. */
+#define FIGMENT_WATCHED_LOOK	(HZ / 10)
+
 static void figment_watched_unmap_pages(struct figment_userptr *userptr, bool in_notifier)
 {
 	struct drm_gpusvm_ctx ctx = {
@@ -83,12 +86,16 @@ static void figment_watched_take_away(struct figment_userptr *userptr,
 
 	/*
 	 * Uninterruptible: the kernel is about to use the pages for something
-	 * else, whatever signal comes. It ends because fences do.
+	 * else, whatever signal comes. It ends because fences do; but not while the
+	 * machine is suspended, and whoever suspends it may be the one who wants the
+	 * pages. Then the device is quiet, and a job that comes back without them fails.
 	 */
 	since = figment_notice_now(notice);
-	ret = dma_resv_wait_timeout(drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP,
-				    false, MAX_SCHEDULE_TIMEOUT);
-	drm_WARN_ON(&vm->fdev->drm, ret <= 0);
+	do {
+		ret = dma_resv_wait_timeout(drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP,
+					    false, FIGMENT_WATCHED_LOOK);
+	} while (!ret && !READ_ONCE(vm->fdev->reset.suspended));
+	drm_WARN_ON(&vm->fdev->drm, ret < 0);
 	figment_notice_waited(notice, since);
 
 	figment_pt_flush_init(&flush);

@@ -48,8 +48,7 @@ Suite kunit_suite(Workshop& workshop, const std::string& kernel) {
           .setup = {},
           .command =
               [&workshop, kernel](const ListedTest& test, const Expectations&) {
-                return run_module(test,
-                                  workshop.source_module(workshop.kernel(kernel), test.name));
+                return run_module(test, workshop.source_module(workshop.kernel(kernel), test.name));
               },
           .parse = parse_ktap};
 }

@@ -12,7 +12,8 @@ namespace figment::host {
 namespace {
 
 // In the order of the table.
-constexpr std::array kOrder = {"igt", "kunit", "selftests", "stress-ng", "libdrm"};
+constexpr std::array kOrder = {"igt",       "kunit",           "selftests",
+                               "stress-ng", "stress-ng-stock", "libdrm"};
 
 // The load of a busy suite: runs of the stress test one after the other, until they are told to
 // stop. Each is short, so that the end of the tests waits for little; each judges itself by the
@@ -111,9 +112,14 @@ class SuiteTests : public TestSource {
     std::ranges::replace(test, ':', '.');
     return suite_.prefix + test;
   }
-  std::string load_name() const { return suite_.prefix + "Load.keeps_every_word"; }
+  // A suite may have a part on another kernel.
+  std::string on_kernel() const { return vm_.kernel == "stock" ? "OnStock" : ""; }
+  std::string load_name() const {
+    return suite_.prefix + "Load" + on_kernel() + ".keeps_every_word";
+  }
   std::string log_name() const {
-    return suite_.prefix.substr(0, suite_.prefix.find('.')) + ".Kernel.log_holds_no_report";
+    return suite_.prefix.substr(0, suite_.prefix.find('.')) + ".Kernel" + on_kernel() +
+           ".log_holds_no_report";
   }
 
   TestResult judged(const std::string& name, const SuiteTest* test, const Verdict& verdict,

@@ -35,13 +35,16 @@ std::vector<ListedTest> suite_list(const fs::path& checkout, const std::string& 
 // Arguments before a program: it has so many seconds, then it is ended.
 Argv with_limit(unsigned seconds, Argv command);
 
-// The suites, for the kernel of `vm`.
-Suite igt_suite(Workshop& workshop);       // tests of IGT that are not of a single driver
-// The kernel's unit tests of what the driver uses.
+// Tests of IGT that are not of a single driver.
+Suite igt_suite(Workshop& workshop);
+// The kernel's unit tests of what the driver uses; `kernel` is the one that they are run on.
 Suite kunit_suite(Workshop& workshop, const std::string& kernel);
-Suite selftest_suite(Workshop& workshop);  // the kernel's tests in user space
-Suite stress_ng_suite();                   // other users of memory
-Suite libdrm_suite();                      // programs that come with libdrm
+// The kernel's tests in user space.
+Suite selftest_suite(Workshop& workshop);
+// Other users of memory: on a kernel that checks itself, and what only Debian's has on "stock".
+Suite stress_ng_suite(const std::string& kernel);
+// Programs that come with libdrm.
+Suite libdrm_suite();
 
 }  // namespace figment::host
 

@@ -590,7 +590,9 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   // With memory to move to, and with devices to tell one from the other.
   VmOptions other = judging;
   other.nodes = kTableNodes;
-  add_suite(stress_ng_suite(), other);
+  add_suite(stress_ng_suite(other.kernel), other);
+  other.kernel = "stock";
+  if (all_kernels) add_suite(stress_ng_suite(other.kernel), other);
   other = judging;
   other.gpus = 2;
   add_suite(libdrm_suite(), other);

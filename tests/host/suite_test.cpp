@@ -135,7 +135,8 @@ TEST(Table, counts_and_says_why) {
   SuiteTest test = test_with("a", SubtestState::fail, "a | b");
   test.subtests.push_back({.name = "b", .state = SubtestState::pass, .reason = {}});
   test.subtests.push_back({.name = "c", .state = SubtestState::skip, .reason = "no c"});
-  const Expectations expected = parse_expectations("", "# no display\nu\nv\n# too slow\nt@d\nt@e*\n", "");
+  const Expectations expected =
+      parse_expectations("", "# no display\nu\nv\n# too slow\nt@d\nt@e*\n", "");
   EXPECT_EQ(table_lines("x", {test}, expected),
             "| x | t | 1 | 1 | 1 | `a / b`, `no c` |\n"
             "| x | u, v | | | | not run: no display |\n"

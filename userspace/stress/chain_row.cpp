@@ -53,7 +53,6 @@ struct Talk {
   std::atomic<unsigned> stage = forked;
 
   void wait_for(Stage wanted) const {
-    // In a child nobody catches what is thrown here, and its parent finds that it has died.
     if (!poll_until([&] { return stage.load() >= wanted; }, after(kStuck), kLook)) {
       throw std::runtime_error("parent or child of a fork does not get on");
     }
@@ -239,6 +238,16 @@ class Chain {
 
   [[noreturn]] void be_child(Talk& talk, bool whole) {
     die_with_parent();
+    // What follows fork_one() is the parent's life.
+    try {
+      live_as_child(talk, whole);
+    } catch (const std::exception&) {
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+
+  void live_as_child(Talk& talk, bool whole) {
     view_->become(1);
     view_->remember_submitted();
     talk.wait_for(Talk::look);
@@ -251,7 +260,6 @@ class Chain {
     view_->check_marks();
     view_->write_marks();
     view_->check_marks();
-    ::_exit(0);
   }
 
   void add_trace(const std::string& text, ChainFork& cost) {
