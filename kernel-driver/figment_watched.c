@@ -34,7 +34,7 @@
 #include "figment_watched.h"
 
 /* How often somebody who waits for jobs looks whether the machine is being suspended. */
-#define FIGMENT_WATCHED_LOOK	(HZ / 10)
+#define FIGMENT_WATCHED_LOOK	(5 * HZ)
 
 static void figment_watched_unmap_pages(struct figment_userptr *userptr, bool in_notifier)
 {
