@@ -170,7 +170,6 @@ static bool figment_device_return(struct figment_device *fdev)
 		return false;
 	/* The work may be older than the halt that is under way. */
 	figment_device_wait_quiet(fdev);
-	figment_queues_visit(fdev, figment_queue_lose);
 
 	ret = figment_device_reset(fdev);
 	if (ret) {
@@ -178,6 +177,8 @@ static bool figment_device_return(struct figment_device *fdev)
 							    "it does not come out of reset");
 		return false;
 	}
+	/* Only now: jobs of a device that is gone have not been canceled for others. */
+	figment_queues_visit(fdev, figment_queue_lose);
 	pci_set_master(pdev);
 	if (!figment_device_open(fdev)) {
 		pci_clear_master(pdev);
