@@ -12,11 +12,11 @@
 //   both   data, resize, signal        until; with a recording, its pieces
 //   agent  exit                        or, when the guest could not be set up, failed
 //
-// A deterministic guest has neither the port nor the host's frames: it writes its own to an I/O port,
-// and finds the start frame in the first of its memory images; root, modules and tools are the next
-// three. How many there are is on the kernel's command line, behind kImagesKey. It reads the frame
-// twice: for mounts and modules, and for the rest after it has set its mark (a write to kMarkPort),
-// where the machine may have been saved and restored with other orders.
+// A deterministic guest has neither the port nor the host's frames: it writes its own to an I/O
+// port, and finds the start frame in the first of its memory images; root, modules and tools are
+// the next three. How many there are is on the kernel's command line, behind kImagesKey. It reads
+// the frame twice: for mounts and modules, and for the rest after it has set its mark (a write to
+// kMarkPort), where the machine may have been saved and restored with other orders.
 //
 // Records are NUL-terminated strings KEY=VALUE; their order counts where they are repeated.
 #ifndef FIGMENT_GUEST_PROTOCOL_H
@@ -42,18 +42,18 @@ inline constexpr std::uint16_t kSpeakPort = 0xe9;
 inline constexpr std::uint16_t kMarkPort = 0xea;
 
 enum class FrameType : std::uint8_t {
-  hello = 1,     // agent: kernel release
-  start = 2,     // host: records, see Start
-  ready = 3,     // agent: nothing
-  stdin_data,    // host; empty: end of file
-  stdout_data,   // agent
-  stderr_data,   // agent
-  resize,        // host: rows and columns as two decimal numbers, "24 80"
-  signal,        // host: number in decimal, for the process group of the command
-  exit,          // agent: wait status of the command, 0..255, in decimal
-  failed,        // agent: why the guest could not be set up, in words
-  mark,          // agent of a deterministic guest: the next thing that it does is to set its mark
-  recorded,      // agent: what has been written to Start::recording
+  hello = 1,    // agent: kernel release
+  start = 2,    // host: records, see Start
+  ready = 3,    // agent: nothing
+  stdin_data,   // host; empty: end of file
+  stdout_data,  // agent
+  stderr_data,  // agent
+  resize,       // host: rows and columns as two decimal numbers, "24 80"
+  signal,       // host: number in decimal, for the process group of the command
+  exit,         // agent: wait status of the command, 0..255, in decimal
+  failed,       // agent: why the guest could not be set up, in words
+  mark,         // agent of a deterministic guest: the next thing that it does is to set its mark
+  recorded,     // agent: what has been written to Start::recording
 };
 
 struct Frame {

@@ -46,7 +46,8 @@ const std::vector<std::string> kAnonymous = {"KBUILD_BUILD_USER=figment",
                                              "KBUILD_BUILD_HOST=figment",
                                              "KBUILD_BUILD_TIMESTAMP=2026-01-01"};
 
-// Modules that Debian's kernel lacks, or those of ours, because each option costs everybody a new kernel.
+// Modules that Debian's kernel lacks, or those of ours, because each option costs everybody a new
+// kernel.
 struct SourceModule {
   std::string name;
   Argv files;  // as tar finds them

@@ -6,7 +6,8 @@
 //   SUITE.Suite.Case   GoogleTest programs that meson knows as tests, on this machine. SUITE is the
 //                      meson suite, or the test's own name where it has none
 //   guest.Suite.Case   figment-guest-tests, in a guest
-//   debug., paranoid.  the same on kernels that check themselves, on paranoid a part, and by name only;
+//   debug., paranoid.  the same on kernels that check themselves, on paranoid a part, and by name
+//   only;
 //                      kernel_tests.h has what else is done with these: controls., mutants.,
 //                      driver.
 //   kunit., igt., selftests., stressng., libdrm.

@@ -51,9 +51,9 @@ TEST(DryRun, prints_the_command_line_of_qemu_and_nothing_else) {
                                     "engines=4", "--append", "frob=1", "--", "true"});
   EXPECT_EQ(run.status, 0) << run.err;
   EXPECT_EQ(std::ranges::count(run.out, '\n'), 1);
-  EXPECT_THAT(run.out, AllOf(HasSubstr("qemu-system-x86_64 "), HasSubstr("-smp 3"),
-                             HasSubstr("frob=1"), HasSubstr("figment,id=gpu0,model="),
-                             HasSubstr("engines=4")));
+  EXPECT_THAT(run.out,
+              AllOf(HasSubstr("qemu-system-x86_64 "), HasSubstr("-smp 3"), HasSubstr("frob=1"),
+                    HasSubstr("figment,id=gpu0,model="), HasSubstr("engines=4")));
   EXPECT_EQ(run.err, "");
 }
 
