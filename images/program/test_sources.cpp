@@ -68,6 +68,7 @@ const std::vector<std::string> kIommuSubset = {"*UserptrTest.*",
                                                "Pin.*",
                                                "*Swapped.*",
                                                "Unbind.*",
+                                               "*FunctionReset*",
                                                "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
 // What two GPUs do together needs two; for everything else the second one is not there.

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <system_error>
 #include <thread>
 #include <tuple>
 
@@ -138,6 +139,13 @@ class FunctionReset : public testing::Test {
  protected:
   void SetUp() override {
     if (::access(file().c_str(), W_OK)) GTEST_SKIP() << "no " << file();
+    // BARs go and come back under another processor, which QEMU 10.0 does not survive every time; with
+    // an IOMMU emulated processors take turns.
+    std::error_code none;
+    if (std::filesystem::directory_iterator("/sys/class/iommu", none) ==
+        std::filesystem::directory_iterator()) {
+      GTEST_SKIP() << "a reset of the function needs a guest with --iommu (docs/driver.md)";
+    }
     // The time that jobs get to end, where they can not be put aside.
     if (device_.preemption() == Preemption::none) limit_.emplace("job_timeout_ms", "200");
   }
