@@ -36,12 +36,12 @@ class Peer {
     return check(mirror_->migrate(memory, copy), "HMM_DMIRROR_MIGRATE_TO_DEV");
   }
   void read(std::span<const std::byte> memory, std::span<std::byte> copy) const {
-    if (!check(mirror_->read(memory, copy), "HMM_DMIRROR_READ")) fail(ENOENT, "HMM_DMIRROR_READ");
+    const auto result = patiently([&] { return mirror_->read(memory, copy); });
+    if (!check(result, "HMM_DMIRROR_READ")) fail(ENOENT, "HMM_DMIRROR_READ");
   }
   void write(std::span<std::byte> memory, std::span<const std::byte> from) const {
-    if (!check(mirror_->write(memory, from), "HMM_DMIRROR_WRITE")) {
-      fail(ENOENT, "HMM_DMIRROR_WRITE");
-    }
+    const auto result = patiently([&] { return mirror_->write(memory, from); });
+    if (!check(result, "HMM_DMIRROR_WRITE")) fail(ENOENT, "HMM_DMIRROR_WRITE");
   }
 
   /// All of the range, which is the event. Returns what the device has found there, or nothing.
@@ -53,6 +53,16 @@ class Peer {
   }
 
  private:
+  /// It gives up after a second in which it always lost against notifiers; jobs of the GPU may go on
+  /// for longer than that.
+  template <typename Call>
+  static HmmResult patiently(Call&& call) {
+    constexpr unsigned kAttempts = 30;
+    HmmResult result = call();
+    for (unsigned n = 1; n < kAttempts && result.error == EBUSY; ++n) result = call();
+    return result;
+  }
+
   static bool check(const HmmResult& result, const char* what) {
     if (result.error == ENOENT) return false;
     if (result.error) fail(result.error, what);

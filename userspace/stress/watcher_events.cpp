@@ -464,14 +464,16 @@ constexpr Event kEvents[] = {
      .numbers = "53",
      .what = "the range is pinned as a fixed buffer of an io_uring",
      .run = fixed_buffers,
-     .pages = "4k thp"},
+     .pages = "4k thp",
+     .pins = true},
     {.name = "fork-pinned",
      .numbers = "7",
      .what = "fork() of pages that an io_uring has pinned: they are copied at once",
      .content = Content::copied,
      .run = fork_with_fixed_buffers,
      .harmless = true,
-     .reaches = "copy_page_range"},
+     .reaches = "copy_page_range",
+     .pins = true},
 };
 
 }  // namespace
