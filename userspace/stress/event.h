@@ -52,9 +52,6 @@ struct Event {
   std::string_view luck = {};
   /// Before each time, with an idle GPU and restored words: what has to be so when it comes.
   void (*prepare)(Cell& cell) = nullptr;
-  /// Somebody holds the pages, and lets go of them some time later: what is held does not go to VRAM,
-  /// so under svm-vram it is luck whether any of them was there.
-  bool pins = false;
   bool with_test_hmm = false;  // it needs another device
   unsigned quick_kinds = 1;    // so many of `pages`, from the first, have rows with --quick
   /// Names of strategies that have rows of it; empty: all in which it can differ.

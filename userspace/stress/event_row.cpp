@@ -33,9 +33,8 @@ struct Stage {
   std::atomic<bool> has_reached = false;
 };
 
-/// Jobs are short. Whether one was in flight when the event came is up to two schedulers, and whether
-/// memory was in VRAM, too; so it is done more often than asked for when none was, at most so many
-/// times.
+/// Jobs are short. Whether one was in flight when the event came is up to two schedulers; so it is
+/// done more often than asked for when none was, at most so many times.
 constexpr std::uint64_t kMoreRounds = 100;
 
 bool is_watched(const EventRowConfig& config) {
@@ -51,10 +50,7 @@ void work(const EventRowConfig& config, Stage& stage) {
             stage.worker);
   std::uint64_t more = 0;
   const auto wants_more = [&] {
-    if (more++ >= kMoreRounds) return false;
-    // A CPU may have had them back just before, each time.
-    if (config.strategy.vram && !config.event.pins && stage.worker.vram_pages == 0) return true;
-    if (!is_watched(config)) return false;
+    if (!is_watched(config) || more++ >= kMoreRounds) return false;
     const std::uint64_t question = ++stage.asked;
     std::ignore = poll_until([&] { return stage.answered >= question; }, after(kStuck));
     return !stage.has_reached;
@@ -153,7 +149,7 @@ std::vector<std::string> complaints(const EventRowResult& row) {
   if (row.refused) return found;
   if (row.rounds == 0 && row.failures.empty()) found.emplace_back("nothing was done");
   if (row.gpu_words == 0) found.emplace_back("no GPU word was checked");
-  if (row.strategy.vram && row.rounds && !row.vram_pages && !row.event->pins) {
+  if (row.strategy.vram && row.rounds && !row.vram_pages) {
     found.emplace_back("no page of the range was in VRAM when an event began: nothing is proved");
   }
   if (!row.strategy.safe && !row.corrupt_words && must_catch(*row.event, *row.pages)) {

@@ -17,6 +17,7 @@
 
 #include <fstream>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "companion.h"
@@ -370,6 +371,13 @@ class FixedBuffers {
       return ::syscall(SYS_io_uring_register, ring_.get(), IORING_REGISTER_BUFFERS, &all, 1);
     });
   }
+  FixedBuffers(const FixedBuffers&) = delete;
+  FixedBuffers& operator=(const FixedBuffers&) = delete;
+  // Closing the ring lets go of the pages some time later; until then they do not go to VRAM.
+  ~FixedBuffers() {
+    std::ignore =
+        ::syscall(SYS_io_uring_register, ring_.get(), IORING_UNREGISTER_BUFFERS, nullptr, 0);
+  }
 
  private:
   UniqueFd ring_;
@@ -464,16 +472,14 @@ constexpr Event kEvents[] = {
      .numbers = "53",
      .what = "the range is pinned as a fixed buffer of an io_uring",
      .run = fixed_buffers,
-     .pages = "4k thp",
-     .pins = true},
+     .pages = "4k thp"},
     {.name = "fork-pinned",
      .numbers = "7",
      .what = "fork() of pages that an io_uring has pinned: they are copied at once",
      .content = Content::copied,
      .run = fork_with_fixed_buffers,
      .harmless = true,
-     .reaches = "copy_page_range",
-     .pins = true},
+     .reaches = "copy_page_range"},
 };
 
 }  // namespace

@@ -192,14 +192,6 @@ TEST(EventComplaints, a_row_in_vram_that_never_was_there_fails) {
   EXPECT_THAT(complaints(good_row("svm")), IsEmpty());
 }
 
-TEST(EventComplaints, what_is_pinned_need_not_have_been_in_vram) {
-  EventRowResult row = good_row("svm-vram");
-  Event pinned = *row.event;
-  pinned.pins = true;
-  row.event = &pinned;
-  EXPECT_THAT(complaints(row), IsEmpty());
-}
-
 TEST(EventComplaints, a_refusal_is_right_with_the_documented_errno_only) {
   EventRowResult row = good_row("pin", "file-shared");
   EXPECT_THAT(complaints(row), Not(IsEmpty())) << "it was not refused";
