@@ -39,8 +39,8 @@ constexpr Hook kHooks[] = {
 };
 
 const fs::path kDevices = "images/qemu/devices.mak";
-// Applied after Debian's.
-const fs::path kPatch = "images/qemu/hermetic-icount.patch";
+// Applied after Debian's, in this order.
+const fs::path kPatches[] = {"images/qemu/hermetic-icount.patch", "images/qemu/memory-map.patch"};
 
 // The device's sources and the two contracts that they include.
 SourceFiles device_files(const fs::path& checkout) {
@@ -61,7 +61,8 @@ Inputs Workshop::qemu_workspace_inputs() const {
   Inputs inputs;
   inputs.add("build root", places_.build_root_id);
   inputs.add("configure", quoted(kConfigure));
-  for (const fs::path& file : {kDevices, kPatch}) inputs.add_path(file, places_.checkout / file);
+  inputs.add_path(kDevices, places_.checkout / kDevices);
+  for (const fs::path& patch : kPatches) inputs.add_path(patch, places_.checkout / patch);
   for (const Hook& hook : kHooks) inputs.add("hook", std::string{hook.file} + hook.after + hook.line);
   return inputs;
 }
@@ -92,7 +93,7 @@ fs::path Workshop::qemu() {
           fs::remove_all(partial);
           // Debian's patches are applied too.
           task.run({"dpkg-source", "--no-check", "-x", description, partial});
-          apply_patch(places_.checkout / kPatch, partial);
+          for (const fs::path& patch : kPatches) apply_patch(places_.checkout / patch, partial);
           for (const Hook& hook : kHooks) apply(hook, partial);
           fs::copy_file(places_.checkout / kDevices,
                         partial / "configs/devices/x86_64-softmmu/figment.mak");
