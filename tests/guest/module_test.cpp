@@ -21,6 +21,7 @@
 #include "guest.h"
 #include "module_parameter.h"
 #include "process.h"
+#include "unbound_device.h"
 
 namespace figment::guest {
 namespace {
@@ -169,31 +170,15 @@ TEST_F(Module, unloads_after_busy_processes_were_killed) {
 class Unbind : public testing::Test {
  protected:
   void SetUp() override {
-    bus_ = Device::open().node().bus;
-    if (bus_.empty() || !std::filesystem::exists(kDriver)) {
+    const Device device = Device::open();
+    if (!can_be_unbound(device)) {
       GTEST_SKIP() << "the device is on no PCI bus that could be told to let it go";
     }
-    nodes_ = Device::nodes().size();
-  }
-  void TearDown() override {
-    if (unbound_) bind();
+    bus_ = device.node().bus;
   }
 
-  int write_bus(const std::string& file) {
-    const UniqueFd fd(::open((std::string(kDriver) + "/" + file).c_str(), O_WRONLY | O_CLOEXEC));
-    if (!fd) return errno;
-    return ::write(fd.get(), bus_.data(), bus_.size()) < 0 ? errno : 0;
-  }
-  void unbind() {
-    ASSERT_DONE(write_bus("unbind"));
-    unbound_ = true;
-    EXPECT_TRUE(nodes_come(nodes_ - 1));
-  }
-  void bind() {
-    unbound_ = false;
-    ASSERT_DONE(write_bus("bind"));
-    ASSERT_TRUE(nodes_come(nodes_));
-  }
+  void unbind() { unbound_.emplace(Device::open()); }
+  void bind() { unbound_.reset(); }
   /// The device that was unbound; its place among others may be another now.
   void expect_works() {
     const auto nodes = Device::nodes();
@@ -203,10 +188,8 @@ class Unbind : public testing::Test {
     EXPECT_DONE(outcome(gpu.queue.run({.at = GpuVa{}})));
   }
 
-  static constexpr const char* kDriver = "/sys/bus/pci/drivers/figment";
   std::string bus_;
-  std::size_t nodes_ = 0;
-  bool unbound_ = false;
+  std::optional<UnboundDevice> unbound_;
 };
 
 TEST_F(Unbind, and_bind_again_gives_a_device_that_works) {

@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -20,10 +19,12 @@
 #include <thread>
 #include <tuple>
 
+#include "debugfs_counts.h"
 #include "figment_hw.h"
 #include "module_parameter.h"
 #include "process.h"
 #include "trace_instance.h"
+#include "unbound_device.h"
 #include "userptr.h"
 
 namespace figment::guest {
@@ -32,23 +33,9 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-std::string debugfs(const Device& device, std::string_view file) {
-  return std::format("/sys/kernel/debug/dri/{}/{}", device.node().bus, file);
-}
-
-/// What debugfs counts. Zero for what it does not know.
-class Counts {
+class Counts : public DebugfsCounts {
  public:
-  explicit Counts(const Device& device) {
-    std::ifstream file(debugfs(device, "recovery"));
-    if (!file) fail(ENOENT, "open debugfs recovery");
-    std::string key;
-    for (std::uint64_t value = 0; file >> key >> value;) values_[key] = value;
-  }
-  std::uint64_t operator[](const std::string& name) const { return values_.at(name); }
-
- private:
-  std::map<std::string, std::uint64_t> values_;
+  explicit Counts(const Device& device) : DebugfsCounts(device, "recovery") {}
 };
 
 /// errno of writing `text` to a file of the kernel.
@@ -139,13 +126,6 @@ class FunctionReset : public testing::Test {
  protected:
   void SetUp() override {
     if (::access(file().c_str(), W_OK)) GTEST_SKIP() << "no " << file();
-    // BARs go and come back under another processor, which QEMU 10.0 does not survive every time; with
-    // an IOMMU emulated processors take turns.
-    std::error_code none;
-    if (std::filesystem::directory_iterator("/sys/class/iommu", none) ==
-        std::filesystem::directory_iterator()) {
-      GTEST_SKIP() << "a reset of the function needs a guest with --iommu (docs/driver.md)";
-    }
     // The time that jobs get to end, where they can not be put aside.
     if (device_.preemption() == Preemption::none) limit_.emplace("job_timeout_ms", "200");
   }
@@ -535,9 +515,7 @@ TEST_F(StuckQueue, has_the_device_reset) {
 }
 
 TEST_F(StuckQueue, gives_the_device_up_when_resets_do_not_help) {
-  const std::string driver = "/sys/bus/pci/drivers/figment/";
-  if (::access((driver + "unbind").c_str(), W_OK)) GTEST_SKIP() << "can not be bound again";
-  const std::size_t nodes = Device::nodes().size();
+  if (!can_be_unbound(device_)) GTEST_SKIP() << "can not be bound again";
   {
     const ScopedModuleParameter none("device_resets", "0");
     Gpu innocent;
@@ -559,12 +537,7 @@ TEST_F(StuckQueue, gives_the_device_up_when_resets_do_not_help) {
                  ENODEV);
   }
   injection_.reset();
-  ASSERT_DONE(write_file(driver + "unbind", device_.node().bus));
-  ASSERT_TRUE(
-      stress::poll_until([&] { return Device::nodes().size() == nodes - 1; }, after(kPatience)));
-  ASSERT_DONE(write_file(driver + "bind", device_.node().bus));
-  ASSERT_TRUE(
-      stress::poll_until([&] { return Device::nodes().size() == nodes; }, after(kPatience)));
+  UnboundDevice(device_).bind();
   expect_works();
 }
 

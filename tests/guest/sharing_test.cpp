@@ -27,6 +27,7 @@
 #include "guest.h"
 #include "module_parameter.h"
 #include "process.h"
+#include "unbound_device.h"
 
 namespace figment::guest {
 namespace {
@@ -310,40 +311,6 @@ TEST_F(Sharing, vram_is_not_shared_with_another_device) {
 
 // --- one of them goes -----------------------------------------------------
 
-/// A GPU without its driver, until bind() or the end.
-class Unbound {
- public:
-  explicit Unbound(const Device& device) : bus_(device.node().bus), nodes_(Device::nodes().size()) {
-    tell("unbind");
-    wait_for(nodes_ - 1);
-  }
-  Unbound(const Unbound&) = delete;
-  Unbound& operator=(const Unbound&) = delete;
-  ~Unbound() { bind(); }
-
-  void bind() {
-    if (std::exchange(bound_, true)) return;
-    tell("bind");
-    wait_for(nodes_);
-  }
-
- private:
-  void tell(const char* what) {
-    const std::string path = std::format("/sys/bus/pci/drivers/figment/{}", what);
-    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    EXPECT_EQ(::write(fd.get(), bus_.data(), bus_.size()), static_cast<ssize_t>(bus_.size()))
-        << what << ": " << name(errno);
-  }
-  static void wait_for(std::size_t nodes) {
-    EXPECT_TRUE(
-        stress::poll_until([&] { return Device::nodes().size() == nodes; }, after(kPatience)));
-  }
-
-  std::string bus_;
-  std::size_t nodes_;
-  bool bound_ = false;
-};
-
 class SharingUnbind : public Sharing {
  protected:
   void SetUp() override {
@@ -372,7 +339,7 @@ class SharingUnbind : public Sharing {
 
 TEST_F(SharingUnbind, of_the_exporter_leaves_the_memory_to_the_importer) {
   {
-    const Unbound gone(a_->device);
+    const UnboundDevice gone(a_->device);
     EXPECT_EQ(b_->load(kData), 1u);
     EXPECT_DONE(b_->store(kData + 8, 2));
     EXPECT_ERRNO(raw(a_->device.fd(), DRM_IOCTL_FIGMENT_VM_CREATE, drm_figment_vm_create{}),
@@ -389,7 +356,7 @@ TEST_F(SharingUnbind, of_the_exporter_leaves_the_memory_to_the_importer) {
 TEST_F(SharingUnbind, of_the_importer_leaves_the_memory_to_the_exporter) {
   const UniqueFd held = b_->close_gate(b_->queue).sync_file();
   {
-    const Unbound gone(b_->device);
+    const UnboundDevice gone(b_->device);
     EXPECT_EQ(a_->load(kData), 1u);
     EXPECT_DONE(a_->store(kData + 8, 2));
     EXPECT_TRUE(
@@ -405,7 +372,7 @@ TEST_F(SharingUnbind, ends_the_jobs_that_others_wait_for) {
   const UniqueFd end = gate.sync_file();
   const Syncobj before = imported(*b_, end);
   const Fence last = b_->start(CommandList{}.nop(), {before.binary()});
-  const Unbound gone(a_->device);
+  const UnboundDevice gone(a_->device);
   EXPECT_DONE(outcome(last));
   EXPECT_NE(sync_file_result(end).value_or(0), 0) << "a job that never ended has ended well";
 }

@@ -18,6 +18,7 @@
 
 #include "fault_injection.h"
 #include "process.h"
+#include "unbound_device.h"
 #include "userptr.h"
 #include "vram_pages.h"
 
@@ -192,23 +193,14 @@ TEST_F(SvmOrphans, come_home_when_vram_is_short) {
 class SvmUnbind : public SvmOrphans {
  protected:
   void SetUp() override {
-    bus_ = gpu_.device.node().bus;
-    if (bus_.empty() || !std::filesystem::exists(kDriver)) {
+    if (!can_be_unbound(gpu_.device)) {
       GTEST_SKIP() << "the device is on no PCI bus that could be told to let it go";
     }
-    nodes_ = Device::nodes().size();
   }
-  void tell(const char* what) {
-    const UniqueFd fd(::open((std::string(kDriver) + "/" + what).c_str(), O_WRONLY | O_CLOEXEC));
-    ASSERT_EQ(::write(fd.get(), bus_.data(), bus_.size()), static_cast<ssize_t>(bus_.size()));
-    const std::size_t nodes = what == std::string("bind") ? nodes_ : nodes_ - 1;
-    ASSERT_TRUE(
-        stress::poll_until([&] { return Device::nodes().size() == nodes; }, after(kPatience)));
-  }
+  void unbind() { unbound_.emplace(gpu_.device); }
+  void bind() { unbound_.reset(); }
 
-  static constexpr const char* kDriver = "/sys/bus/pci/drivers/figment";
-  std::string bus_;
-  std::size_t nodes_ = 0;
+  std::optional<UnboundDevice> unbound_;
 };
 
 TEST_F(SvmUnbind, brings_everything_home) {
@@ -216,7 +208,7 @@ TEST_F(SvmUnbind, brings_everything_home) {
   ASSERT_EQ(gpu_.vm.move(memory.bytes(), Place::vram), 8_MiB);
   EXPECT_DONE(gpu_number(memory, 4));
   ASSERT_EQ(in_vram(memory), 8_MiB);
-  tell("unbind");
+  unbind();
   EXPECT_EQ(in_vram(memory), 0u);
   EXPECT_EQ(wrong(memory, 4), 0u);
   drm_figment_vm_place request = {.vm_id = gpu_.vm.id(),
@@ -225,12 +217,12 @@ TEST_F(SvmUnbind, brings_everything_home) {
                                   .address = user_pointer(memory.bytes().data()),
                                   .size = 8_MiB};
   EXPECT_ERRNO(raw(gpu_.device.fd(), DRM_IOCTL_FIGMENT_VM_PLACE, request), ENODEV);
-  tell("bind");
+  bind();
 }
 
 TEST_F(SvmUnbind, brings_home_what_was_inherited) {
-  expect_survives([&] { tell("unbind"); });
-  tell("bind");
+  expect_survives([&] { unbind(); });
+  bind();
 }
 
 // A huge page of VRAM needs one of system memory, or a process whose page tables can be split.
@@ -243,11 +235,11 @@ TEST_F(SvmUnbind, brings_everything_home_where_there_is_no_huge_page) {
   {
     FaultSettings faults;
     faults.fail_pages_from(9);
-    tell("unbind");
+    unbind();
   }
   EXPECT_EQ(in_vram(memory), 0u);
   EXPECT_EQ(wrong(memory, 3), 0u);
-  tell("bind");
+  bind();
 }
 
 // With processors and moves on their way in both directions.
@@ -271,14 +263,14 @@ TEST_F(SvmUnbind, comes_at_any_moment) {
       }
     });
     EXPECT_TRUE(stress::poll_until([&] { return moves > 3; }, after(kPatience)));
-    tell("unbind");
-    stop = HasFatalFailure();
+    unbind();
+    stop = HasFailure();
     mover.join();
     stop = true;
     reader.join();
     EXPECT_EQ(in_vram(memory), 0u);
     EXPECT_EQ(wrong(memory, 3), 0u);
-    tell("bind");
+    bind();
   }
 }
 
