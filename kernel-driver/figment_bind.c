@@ -21,6 +21,7 @@
 #include "figment_bind.h"
 #include "figment_bo.h"
 #include "figment_device.h"
+#include "figment_eviction.h"
 #include "figment_drv.h"
 #include "figment_mirror.h"
 #include "figment_pt.h"
@@ -40,6 +41,8 @@ struct figment_bind_op {
 	u64 offset;
 	/** @bo: For MAP; holds a reference. */
 	struct figment_bo *bo;
+	/** @held: figment_bo_hold() has been called. */
+	bool held;
 	/** @vm_bo: For MAP; holds a reference. */
 	struct drm_gpuvm_bo *vm_bo;
 	/** @userptr: For MAP_USERPTR; holds a reference. */
@@ -111,6 +114,11 @@ static int figment_bind_plan_bo(struct figment_bind *bind, struct figment_bind_o
 	ret = figment_bo_pin(op->bo);
 	if (ret)
 		return ret;
+	/* Until figment_bind_free(). Before the VM has it: who evicts finds all that have. */
+	ret = figment_bo_hold(op->bo);
+	if (ret)
+		return ret;
+	op->held = true;
 
 	vm_bo = drm_gpuvm_bo_create(&bind->vm->base, obj);
 	if (!vm_bo)
@@ -240,6 +248,8 @@ static void figment_bind_free(struct figment_bind *bind)
 			figment_userptr_put(op->userptr);
 		if (op->vm_bo)
 			drm_gpuvm_bo_put_deferred(op->vm_bo);
+		if (op->held)
+			figment_bo_release(op->bo);
 		if (op->bo)
 			drm_gem_object_put(&op->bo->shmem.base);
 	}
@@ -314,8 +324,9 @@ static int figment_bind_map_extent(void *data, const struct figment_extent *exte
 {
 	struct figment_bind_extent *at = data;
 
+	/* What may be evicted keeps its tables. */
 	figment_pt_map(&at->bind->vm->pt, &at->bind->stock, at->address, extent->bytes,
-		       extent->address | at->flags, true);
+		       extent->address | at->flags, !(at->flags & FIGMENT_PTE_VRAM));
 	at->address += extent->bytes;
 	return 0;
 }
@@ -374,6 +385,10 @@ int figment_bind_step_remap(struct drm_gpuva_op *op, void *priv)
 		if (!next)
 			return -ENOMEM;
 	}
+	if (prev)
+		prev->evicted = old->evicted;
+	if (next)
+		next->evicted = old->evicted;
 	if (old->userptr)
 		atomic_add(!!prev + !!next, &old->userptr->mappings);
 

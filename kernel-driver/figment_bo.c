@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Buffers. In system memory they are shmem, from the first mapping on with all
- * pages present; in VRAM they are blocks of a buddy allocator, cleared before
- * user space gets to see them. Neither is ever moved, so a mapping needs no
- * more than a reference, and no fence ever is of interest to a buffer: memory
- * is given back when the last mapping is gone from page tables and TLB.
+ * pages present, and never move. In VRAM they are blocks of a buddy allocator, cleared
+ * before user space gets to see them, which others may take away (figment_eviction.c).
+ * No fence is of interest to a buffer but those of the VMs that have it: memory is given
+ * back when the last mapping is gone from page tables and TLB.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
@@ -12,6 +12,7 @@
 #include <linux/highmem.h>
 #include <linux/iosys-map.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/scatterlist.h>
 
 #include <drm/drm_drv.h>
@@ -23,7 +24,7 @@
 
 #include "figment_bo.h"
 #include "figment_device.h"
-#include "figment_pagemap.h"
+#include "figment_eviction.h"
 
 /* Bytes of VRAM that a fault maps at most. */
 #define FIGMENT_FAULT_AROUND	SZ_256K
@@ -48,7 +49,9 @@ static enum drm_gem_object_status figment_bo_status(struct drm_gem_object *obj)
 {
 	struct figment_bo *bo = to_figment_bo(obj);
 
-	return bo->vram || READ_ONCE(bo->shmem.pages) || drm_gem_is_imported(obj) ?
+	if (bo->vram)
+		return list_empty(&bo->blocks) ? 0 : DRM_GEM_OBJECT_RESIDENT;
+	return READ_ONCE(bo->shmem.pages) || drm_gem_is_imported(obj) ?
 	       DRM_GEM_OBJECT_RESIDENT : 0;
 }
 
@@ -90,6 +93,8 @@ struct drm_gem_object *figment_bo_alloc(struct drm_device *drm, size_t size)
 		return ERR_PTR(-ENOMEM);
 
 	INIT_LIST_HEAD(&bo->blocks);
+	init_rwsem(&bo->move);
+	INIT_LIST_HEAD(&bo->vram_link);
 	INIT_LIST_HEAD(&bo->device_link);
 	/* Set early: the object may be freed before it is tracked. */
 	bo->shmem.base.dev = drm;
@@ -143,23 +148,18 @@ void figment_vram_open(struct figment_device *fdev)
 	wake_up_all(&fdev->vram.wait);
 }
 
-static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
+/* With the buffer in VRAM, and the lock that keeps it there. */
+static vm_fault_t figment_bo_vram_insert(struct vm_fault *vmf, struct figment_bo *bo)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct drm_gem_object *obj = vma->vm_private_data;
-	struct figment_bo *bo = to_figment_bo(obj);
+	struct drm_gem_object *obj = &bo->shmem.base;
 	struct figment_device *fdev = to_figment_device(obj->dev);
 	u64 offset = (u64)(vmf->pgoff - drm_vma_node_start(&obj->vma_node)) << PAGE_SHIFT;
 	struct gpu_buddy_block *block;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	unsigned long address, end;
-	int idx;
 
-	/* After an unplug there is nothing that could be shown. */
-	if (!drm_dev_enter(obj->dev, &idx))
-		return VM_FAULT_SIGBUS;
 	figment_vram_enter(fdev);
-
 	list_for_each_entry(block, &bo->blocks, link) {
 		u64 bytes = gpu_buddy_block_size(&fdev->vram.mm, block);
 		u64 pfn;
@@ -183,10 +183,32 @@ static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
 		}
 		break;
 	}
-
 	figment_vram_exit(fdev);
-	drm_dev_exit(idx);
 	return ret;
+}
+
+static vm_fault_t figment_bo_vram_fault(struct vm_fault *vmf)
+{
+	struct drm_gem_object *obj = vmf->vma->vm_private_data;
+	struct figment_bo *bo = to_figment_bo(obj);
+	vm_fault_t fault = VM_FAULT_SIGBUS;
+	int idx, ret = 0;
+
+	down_read(&bo->move);
+	while (!ret && list_empty(&bo->blocks)) {
+		up_read(&bo->move);
+		ret = figment_bo_bring_home(bo);
+		down_read(&bo->move);
+	}
+	/* After an unplug there is nothing that could be shown. */
+	if (!ret && drm_dev_enter(obj->dev, &idx)) {
+		fault = figment_bo_vram_insert(vmf, bo);
+		drm_dev_exit(idx);
+	} else if (ret == -ENOMEM) {
+		fault = VM_FAULT_OOM;
+	}
+	up_read(&bo->move);
+	return fault;
 }
 
 static const struct vm_operations_struct figment_bo_vram_vm_ops = {
@@ -208,12 +230,8 @@ static int figment_bo_vram_mmap(struct drm_gem_object *obj, struct vm_area_struc
 static void figment_bo_vram_free(struct drm_gem_object *obj)
 {
 	struct figment_bo *bo = to_figment_bo(obj);
-	struct figment_device *fdev = to_figment_device(obj->dev);
 
-	mutex_lock(&fdev->vram.lock);
-	gpu_buddy_free_list(&fdev->vram.mm, &bo->blocks, 0);
-	mutex_unlock(&fdev->vram.lock);
-
+	figment_bo_displace(bo);
 	drm_gem_object_release(obj);
 	kfree(bo);
 }
@@ -269,18 +287,14 @@ static struct drm_gem_object *figment_bo_create_vram(struct figment_device *fdev
 	bo = to_figment_bo(obj);
 	bo->vram = true;
 	obj->funcs = &figment_bo_vram_funcs;
-	drm_gem_private_object_init(&fdev->drm, obj, size);
-
-	/* Memory of processes can go elsewhere. */
-	do {
-		mutex_lock(&fdev->vram.lock);
-		ret = gpu_buddy_alloc_blocks(&fdev->vram.mm, 0, fdev->info.vram_bytes, size,
-					     PAGE_SIZE, &bo->blocks, 0);
-		mutex_unlock(&fdev->vram.lock);
-		/* There may be thousands of chunks to evict. */
-		if (ret == -ENOSPC && signal_pending(current))
-			ret = -ERESTARTSYS;
-	} while (ret == -ENOSPC && figment_pagemap_make_room(fdev, true));
+	/* The file is where it goes when it is evicted. */
+	ret = drm_gem_object_init(&fdev->drm, obj, size);
+	if (ret)
+		goto put;
+	/* Whoever has not enough of it gets an error, and nobody is killed for it. */
+	mapping_set_gfp_mask(obj->filp->f_mapping,
+			     GFP_HIGHUSER | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	ret = figment_bo_place(bo);
 	if (ret)
 		goto put;
 
@@ -291,6 +305,7 @@ static struct drm_gem_object *figment_bo_create_vram(struct figment_device *fdev
 	ret = drm_gem_create_mmap_offset(obj);
 	if (ret)
 		goto put;
+	figment_bo_offer(bo);
 	return obj;
 
 put:

@@ -2,9 +2,13 @@
 #ifndef FIGMENT_BO_H
 #define FIGMENT_BO_H
 
+#include <linux/atomic.h>
+#include <linux/rwsem.h>
+
 #include <drm/drm_gem_shmem_helper.h>
 
 struct dma_buf_attachment;
+struct dmem_cgroup_pool_state;
 struct drm_file;
 struct drm_printer;
 struct figment_device;
@@ -20,8 +24,21 @@ struct figment_bo {
 	struct dma_buf_attachment *attach;
 	/** @sgt: DMA addresses in system memory, from figment_bo_pin() on; constant then. */
 	struct sg_table *sgt;
-	/** @blocks: VRAM, in the order of offsets; constant. */
+	/**
+	 * @blocks: VRAM, in the order of offsets; empty: evicted, and the contents are in the
+	 * shmem file of the object. Written under &figment_device.vram.moves and @move
+	 * (write); read under either, or as long as entries of a VM point there, under its
+	 * &figment_pt_space.lock.
+	 */
 	struct list_head blocks;
+	/** @move: Read: by CPUs that are given @blocks. */
+	struct rw_semaphore move;
+	/** @pool: Whose account @blocks are on, or NULL; as @blocks. */
+	struct dmem_cgroup_pool_state *pool;
+	/** @held: Binds that rely on @blocks; raised under &figment_device.vram.moves. */
+	atomic_t held;
+	/** @vram_link: In &figment_device.vram.bos while it is in VRAM. */
+	struct list_head vram_link;
 	/** @device_link: In &figment_device.bos. */
 	struct list_head device_link;
 };

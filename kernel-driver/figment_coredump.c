@@ -322,6 +322,8 @@ static const char *figment_coredump_copy(struct figment_coredump *dump, struct f
 			return "not mapped";
 		if (to_figment_vma(va)->userptr)
 			return "memory of a process";
+		if (to_figment_vma(va)->evicted)
+			return "evicted";
 		room = min_t(u32, FIGMENT_COREDUMP_BUFFER_BYTES - buffer->captured,
 			     FIGMENT_COREDUMP_BYTES - dump->data_bytes);
 		if (!room)

@@ -13,6 +13,7 @@
 #include "figment_clock.h"
 #include "figment_debugfs.h"
 #include "figment_device.h"
+#include "figment_eviction.h"
 #include "figment_inject.h"
 #include "figment_pagemap.h"
 #include "figment_queue.h"
@@ -67,6 +68,14 @@ static int figment_debugfs_pagemap(struct seq_file *m, void *data)
 	return 0;
 }
 
+static int figment_debugfs_buffers(struct seq_file *m, void *data)
+{
+	struct drm_debugfs_entry *entry = m->private;
+
+	figment_eviction_show(to_figment_device(entry->dev), m);
+	return 0;
+}
+
 static int figment_debugfs_recovery(struct seq_file *m, void *data)
 {
 	struct drm_debugfs_entry *entry = m->private;
@@ -102,6 +111,7 @@ static const struct drm_debugfs_info figment_debugfs_files[] = {
 	{ "vms", figment_debugfs_vms },
 	{ "queues", figment_debugfs_queues },
 	{ "pagemap", figment_debugfs_pagemap },
+	{ "buffers", figment_debugfs_buffers },
 	{ "recovery", figment_debugfs_recovery },
 	{ "clock", figment_debugfs_clock },
 };

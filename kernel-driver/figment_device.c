@@ -23,6 +23,7 @@
 
 #include "figment_device.h"
 #include "figment_event.h"
+#include "figment_eviction.h"
 #include "figment_pagemap.h"
 #include "figment_queue.h"
 #include "figment_reset.h"
@@ -144,6 +145,8 @@ static int figment_device_vram_init(struct figment_device *fdev, struct pci_dev 
 	int ret;
 
 	ret = drmm_mutex_init(&fdev->drm, &fdev->vram.lock);
+	if (!ret)
+		ret = figment_eviction_init(fdev);
 	if (ret || !bytes)
 		return ret;
 
@@ -166,7 +169,10 @@ static int figment_device_vram_init(struct figment_device *fdev, struct pci_dev 
 	if (ret)
 		return ret;
 	gpu_buddy_driver_set_lock(&fdev->vram.mm, &fdev->vram.lock);
-	return drmm_add_action_or_reset(&fdev->drm, figment_device_vram_fini, NULL);
+	ret = drmm_add_action_or_reset(&fdev->drm, figment_device_vram_fini, NULL);
+	if (ret)
+		return ret;
+	return figment_eviction_account(fdev);
 }
 
 static void figment_device_fini(struct drm_device *drm, void *data)

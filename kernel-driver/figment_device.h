@@ -73,6 +73,18 @@ struct figment_device {
 		bool closed;
 		/** @vram.wait: For @vram.closed. */
 		wait_queue_head_t wait;
+		/** @vram.region: For accounts of cgroups; NULL: the kernel has none. Constant. */
+		struct dmem_cgroup_region *region;
+		/** @vram.moves: Of whoever moves buffers to VRAM or from it, see figment_eviction.c. */
+		struct mutex moves;
+		/** @vram.bos_lock: Guards @vram.bos. */
+		struct mutex bos_lock;
+		/** @vram.bos: Buffers in VRAM, the one that came last at the end. */
+		struct list_head bos;
+		/** @vram.evictions: Buffers that had to go. */
+		atomic64_t evictions;
+		/** @vram.restorations: Those that came back. */
+		atomic64_t restorations;
 	} vram;
 
 	/** @pagemap: Pages of processes in VRAM, see figment_pagemap.c. */

@@ -38,6 +38,7 @@
 #include <drm/drm_print.h>
 
 #include "figment_device.h"
+#include "figment_eviction.h"
 #include "figment_fault.h"
 #include "figment_mirror.h"
 #include "figment_pt.h"
@@ -107,7 +108,8 @@ static struct figment_vma *figment_fault_lookup(struct figment_fault *fault)
 
 /*
  * Returns 0, with a reference of the userptr; -EAGAIN: the access may be tried
- * again; -ENOENT: nothing is mapped there; -EFAULT: it may not be written.
+ * again; -ENOENT: nothing is mapped there; -EFAULT: it may not be written; -ENODATA: a
+ * buffer that has been evicted is.
  */
 static int figment_fault_find(struct figment_fault *fault)
 {
@@ -119,9 +121,9 @@ static int figment_fault_find(struct figment_fault *fault)
 		return -ENOENT;
 	if (fault->write && vma->read_only)
 		return -EFAULT;
-	/* A buffer is there as soon as it is mapped: now it is. */
+	/* A buffer is there as soon as it is mapped, and now it is; unless it was evicted. */
 	if (!vma->userptr)
-		return -EAGAIN;
+		return vma->evicted ? -ENODATA : -EAGAIN;
 
 	kref_get(&vma->userptr->refs);
 	fault->userptr = vma->userptr;
@@ -408,6 +410,8 @@ static int figment_fault_resolve(struct figment_fault *fault)
 					    fault->write ? 0 :
 					    max(fault->ahead, figment_fault_around()),
 					    &fault->answered);
+	if (ret == -ENODATA)
+		return figment_eviction_fault(fault->vm, fault->address);
 	if (ret)
 		return ret;
 

@@ -216,6 +216,20 @@ TRACE_EVENT(figment_bind,
 		      __entry->address, __entry->size)
 );
 
+/* A buffer has been evicted from VRAM, or is back. */
+TRACE_EVENT(figment_bo_move,
+	    TP_PROTO(const struct figment_device *fdev, u64 size, bool to_vram),
+	    TP_ARGS(fdev, size, to_vram),
+	    TP_STRUCT__entry(__string(device, dev_name(fdev->drm.dev))
+			     __field(u64, size)
+			     __field(bool, to_vram)),
+	    TP_fast_assign(__assign_str(device);
+			   __entry->size = size;
+			   __entry->to_vram = to_vram;),
+	    TP_printk("device=%s size=%llu to=%s", __get_str(device), __entry->size,
+		      __entry->to_vram ? "vram" : "system")
+);
+
 /* The device is told to forget translations. */
 TRACE_EVENT(figment_invalidate,
 	    TP_PROTO(const struct figment_device *fdev, u64 seq, u64 first, u64 last,

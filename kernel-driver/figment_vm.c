@@ -49,6 +49,9 @@
  *   than it takes to close or open it. figment_device.vram.lock is taken below mmap_lock
  *   and allocates; the lock of figment_device.pagemap.blocks is a leaf, and is taken in
  *   interrupts.
+ * - Buffers move to VRAM and back under figment_device.vram.moves, which comes after
+ *   figment_vm.lock and mmap_lock, and before reservations and notifier locks of any VM: see
+ *   figment_eviction.c. Below it, figment_bo.move keeps CPUs out while a buffer is copied.
  * - figment_device.vms.lock is taken before all of these, at unplug, and alone
  *   when a VM comes or goes. figment_device.bos.lock is a leaf: buffers go
  *   under mmap_lock and under any reservation.
@@ -67,6 +70,7 @@
 #include "figment_bind.h"
 #include "figment_device.h"
 #include "figment_drv.h"
+#include "figment_eviction.h"
 #include "figment_mirror.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
@@ -194,6 +198,34 @@ void figment_vma_free_dead(struct figment_vm *vm, struct list_head *dead)
 	drm_gpuvm_bo_deferred_cleanup(&vm->base);
 }
 
+/* How often somebody who waits for jobs looks whether the machine is being suspended. */
+#define FIGMENT_VM_LOOK		(5 * HZ)
+
+/**
+ * figment_vm_wait_idle() - Wait until the device is not at work for a VM.
+ * @vm: the VM, with its notifier lock for writing: no job begins
+ *
+ * Makes all fences signal themselves, those that put jobs aside among them. Where the
+ * device asks for its pages there are none, and it may be at work.
+ *
+ * Uninterruptible: the kernel is about to use the pages for something else, whatever
+ * signal comes. It ends because fences do; but not while the machine is suspended, and
+ * whoever suspends it may be the one who wants the pages. Then the device is quiet, and a
+ * job that comes back without them fails.
+ */
+void figment_vm_wait_idle(struct figment_vm *vm)
+{
+	long ret;
+
+	figment_vm_assert_notifier(vm);
+
+	do {
+		ret = dma_resv_wait_timeout(drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP,
+					    false, FIGMENT_VM_LOOK);
+	} while (!ret && !READ_ONCE(vm->fdev->reset.suspended));
+	drm_WARN_ON(&vm->fdev->drm, ret < 0);
+}
+
 /* --- jobs ----------------------------------------------------------------- */
 
 static int figment_vm_lock_resv(struct figment_vm *vm)
@@ -213,6 +245,7 @@ static int figment_vm_lock_resv(struct figment_vm *vm)
 static int figment_vm_begin(struct figment_vm *vm, struct list_head *fresh, bool tolerant,
 			    int *idx)
 {
+	bool moving = false;
 	int ret;
 
 	lockdep_assert_held(&vm->lock);
@@ -234,17 +267,27 @@ static int figment_vm_begin(struct figment_vm *vm, struct list_head *fresh, bool
 		ret = figment_userptr_pin(vm, fresh, tolerant);
 		if (ret)
 			return ret;
+		/* Last, since all others who move buffers wait from here on. */
+		moving = !fresh && figment_eviction_pending(vm);
+		if (moving) {
+			ret = figment_eviction_restore(vm);
+			if (ret)
+				return ret;
+		}
 
 		ret = figment_vm_lock_resv(vm);
 		if (ret)
-			return ret;
+			goto end_move;
 		down_read(&vm->svm.notifier_lock);
 
-		if (figment_userptr_recheck(vm, fresh))
+		if (figment_userptr_recheck(vm, fresh) &&
+		    (fresh || moving || !figment_eviction_pending(vm)))
 			break;
 
 		up_read(&vm->svm.notifier_lock);
 		dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+		if (moving)
+			figment_eviction_end(vm);
 		if (signal_pending(current))
 			return -ERESTARTSYS;
 	}
@@ -252,11 +295,18 @@ static int figment_vm_begin(struct figment_vm *vm, struct list_head *fresh, bool
 	if (!drm_dev_enter(&vm->fdev->drm, idx)) {
 		up_read(&vm->svm.notifier_lock);
 		dma_resv_unlock(drm_gpuvm_resv(&vm->base));
-		return -ENODEV;
+		ret = -ENODEV;
+		goto end_move;
 	}
 
 	figment_userptr_commit(vm, fresh);
-	return 0;
+	if (moving)
+		figment_eviction_commit(vm);
+	ret = 0;
+end_move:
+	if (moving)
+		figment_eviction_end(vm);
+	return ret;
 }
 
 /**

@@ -39,6 +39,8 @@ struct figment_vma {
 	struct list_head link;
 	/** @read_only: The device may not write. Constant. */
 	bool read_only;
+	/** @evicted: Of a buffer: it has no entries; under &figment_pt_space.lock. */
+	bool evicted;
 };
 
 /** struct figment_vm - An address space of a file. The locks are in DOC: Locking. */
@@ -90,6 +92,12 @@ struct figment_vm {
 	struct list_head stale;
 	/** @repin: Those that the next job has to pin; under @lock. */
 	struct list_head repin;
+
+	/**
+	 * @evicted: Some buffer has no entries. Set under notifier lock (write), cleared under
+	 * it (read) and &figment_device.vram.moves.
+	 */
+	bool evicted;
 
 	/** @bind: Asynchronous binds, one after the other. */
 	struct {
@@ -150,6 +158,7 @@ int figment_vm_begin_resume(struct figment_vm *vm, int *idx);
 void figment_vm_add_fence(struct figment_vm *vm, struct dma_fence *fence);
 void figment_vm_end_job(struct figment_vm *vm, int idx);
 void figment_vm_assert_notifier(struct figment_vm *vm);
+void figment_vm_wait_idle(struct figment_vm *vm);
 void figment_vma_free_dead(struct figment_vm *vm, struct list_head *dead);
 
 void figment_vm_prime_lockdep(void);

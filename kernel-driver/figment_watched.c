@@ -33,9 +33,6 @@
 #include "figment_vm.h"
 #include "figment_watched.h"
 
-/* How often somebody who waits for jobs looks whether the machine is being suspended. */
-#define FIGMENT_WATCHED_LOOK	(5 * HZ)
-
 static void figment_watched_unmap_pages(struct figment_userptr *userptr, bool in_notifier)
 {
 	struct drm_gpusvm_ctx ctx = {
@@ -80,22 +77,9 @@ static void figment_watched_take_away(struct figment_userptr *userptr,
 	struct figment_pt_flush flush;
 	struct figment_vma *vma;
 	u64 since;
-	long ret;
 
-	figment_vm_assert_notifier(vm);
-
-	/*
-	 * Uninterruptible: the kernel is about to use the pages for something
-	 * else, whatever signal comes. It ends because fences do; but not while the
-	 * machine is suspended, and whoever suspends it may be the one who wants the
-	 * pages. Then the device is quiet, and a job that comes back without them fails.
-	 */
 	since = figment_notice_now(notice);
-	do {
-		ret = dma_resv_wait_timeout(drm_gpuvm_resv(&vm->base), DMA_RESV_USAGE_BOOKKEEP,
-					    false, FIGMENT_WATCHED_LOOK);
-	} while (!ret && !READ_ONCE(vm->fdev->reset.suspended));
-	drm_WARN_ON(&vm->fdev->drm, ret < 0);
+	figment_vm_wait_idle(vm);
 	figment_notice_waited(notice, since);
 
 	figment_pt_flush_init(&flush);

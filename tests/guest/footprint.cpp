@@ -2,10 +2,8 @@
 #include "footprint.h"
 
 #include <fstream>
-#include <system_error>
-#include <vector>
 
-#include "guest.h"
+#include "debugfs_counts.h"
 #include "process.h"
 
 namespace figment::guest {
@@ -17,20 +15,6 @@ unsigned lines_with(const std::string& path, const std::string& word) {
   unsigned count = 0;
   for (std::string line; std::getline(file, line);) count += line.contains(word);
   return count;
-}
-
-std::uint64_t count_free_vram(const Device& device) {
-  std::vector<Buffer> taken;
-  std::uint64_t bytes = 0;
-  for (std::uint64_t size = device.info().vram_bytes; size >= kPageBytes;) {
-    try {
-      taken.push_back(device.buffer({.bytes = size, .placement = Placement::vram}));
-      bytes += size;
-    } catch (const std::system_error&) {
-      size = size / 2 / kPageBytes * kPageBytes;
-    }
-  }
-  return bytes;
 }
 
 unsigned count_module_uses() {
@@ -45,10 +29,9 @@ unsigned count_module_uses() {
 Footprint Footprint::take() {
   Footprint footprint = {.module_uses = count_module_uses()};
   const Device device = Device::open();
-  const std::string folder = "/sys/kernel/debug/dri/" + device.node().bus;
-  footprint.vms = lines_with(folder + "/vms", "strategy");
-  footprint.queues = lines_with(folder + "/queues", " ") - 1;  // the heading
-  footprint.free_vram = count_free_vram(device);
+  footprint.vms = lines_with(debugfs(device, "vms"), "strategy");
+  footprint.queues = lines_with(debugfs(device, "queues"), " ") - 1;  // the heading
+  footprint.free_vram = DebugfsCounts(device, "buffers")["vram_free"];
   return footprint;
 }
 

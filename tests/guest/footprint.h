@@ -14,9 +14,9 @@ struct Footprint {
   unsigned vms = 0;     // debugfs
   unsigned queues = 0;  // debugfs
   unsigned module_uses = 0;
-  std::uint64_t free_vram = 0;  // bytes that one could allocate
+  std::uint64_t free_vram = 0;  // bytes, debugfs
 
-  /// Now. Takes all of VRAM for a moment.
+  /// Now.
   [[nodiscard]] static Footprint take();
   /// Once nobody has a VM or a queue: what an earlier test has left goes in its own time.
   [[nodiscard]] static Footprint at_rest();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The memory map of the machine changes while processors use it: BARs leave it and come back. That is
-// QEMU's own affair, and so a precondition of all tests that reset a function or suspend the machine.
+// The memory map of the machine changes while processors use it: BARs leave it and come back. That
+// is QEMU's own affair, and so a precondition of all tests that reset a function or suspend the
+// machine.
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <sys/mman.h>

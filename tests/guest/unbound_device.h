@@ -13,8 +13,8 @@ namespace figment::guest {
 /// Whether that is possible: the device is on a PCI bus, and its driver is a PCI driver.
 [[nodiscard]] bool can_be_unbound(const Device& device);
 
-/// Without its driver from here on, until bind() or the end of the scope. It is a failure of the test
-/// when its node does not go, or come back.
+/// Without its driver from here on, until bind() or the end of the scope. It is a failure of the
+/// test when its node does not go, or come back.
 class UnboundDevice {
  public:
   explicit UnboundDevice(const Device& device);

@@ -36,16 +36,17 @@ std::string mount_cgroups() {
 
 }  // namespace
 
-Cgroup::Cgroup() : mount_(mount_cgroups()), root_(::open(mount_.c_str(), O_DIRECTORY | O_CLOEXEC)) {
+Cgroup::Cgroup(std::string_view controller)
+    : mount_(mount_cgroups()), root_(::open(mount_.c_str(), O_DIRECTORY | O_CLOEXEC)) {
   const std::string name = std::format("figment-{}", ::getpid());
-  if (write_at(root_, "cgroup.subtree_control", "+memory") == 0 &&
+  if (write_at(root_, "cgroup.subtree_control", std::format("+{}", controller)) == 0 &&
       (::mkdirat(root_.get(), name.c_str(), 0700) == 0 || errno == EEXIST)) {
     folder_ = UniqueFd(::openat(root_.get(), name.c_str(), O_DIRECTORY | O_CLOEXEC));
   }
   // Nobody needs it by its name any more, but to remove it.
   ::umount2(mount_.c_str(), MNT_DETACH);
   ::rmdir(mount_.c_str());
-  if (!folder_) throw Lacks("this kernel has no memory cgroups");
+  if (!folder_) throw Lacks(std::format("this kernel has no cgroups of {}", controller));
 }
 
 Cgroup::~Cgroup() {
@@ -65,6 +66,16 @@ void Cgroup::enter() {
 
 int Cgroup::set(const char* file, std::string_view value) const {
   return write_at(folder_, file, value);
+}
+
+std::string Cgroup::get(const char* file) const {
+  const UniqueFd fd(::openat(folder_.get(), file, O_RDONLY | O_CLOEXEC));
+  if (!fd) fail(errno, std::format("open of {}", file));
+  std::string text(4096, '\0');
+  const ssize_t bytes = ::read(fd.get(), text.data(), text.size());
+  if (bytes < 0) fail(errno, std::format("read of {}", file));
+  text.resize(static_cast<std::size_t>(bytes));
+  return text;
 }
 
 }  // namespace figment::stress

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// A memory cgroup, for events to which it matters who pays for the pages.
+// A cgroup, for what depends on who pays for the pages.
 #pragma once
 
 #include <string>
@@ -12,8 +12,8 @@ namespace figment::stress {
 
 class Cgroup {
  public:
-  /// An empty one. Lacks: this kernel has no cgroups of version 2 with memory in them.
-  Cgroup();
+  /// An empty one with that controller. Lacks: this kernel has no cgroups of version 2 with it.
+  explicit Cgroup(std::string_view controller = "memory");
   Cgroup(const Cgroup&) = delete;
   Cgroup& operator=(const Cgroup&) = delete;
   /// Who is in it is where everybody is, after.
@@ -25,6 +25,8 @@ class Cgroup {
   void enter();
   /// Writes to a file of it. errno, or 0.
   [[nodiscard]] int set(const char* file, std::string_view value) const;
+  /// What is in a file of it.
+  [[nodiscard]] std::string get(const char* file) const;
 
  private:
   std::string mount_;

@@ -130,7 +130,10 @@ struct drm_figment_dev_query {
 
 /** struct drm_figment_bo_create - DRM_IOCTL_FIGMENT_BO_CREATE: a buffer filled with zeros. */
 struct drm_figment_bo_create {
-	/** @size: In: bytes, not zero; out: rounded up to whole pages. -ENOSPC: VRAM is full. */
+	/**
+	 * @size: In: bytes, not zero; out: rounded up to whole pages. -ENOSPC: more than there is
+	 * VRAM, or others must not leave it now; -ENOMEM: nor is there memory for them to go to.
+	 */
 	__u64 size;
 	/** @flags: DRM_FIGMENT_BO_*. Without VRAM the buffer is in system memory. */
 	__u32 flags;
@@ -385,7 +388,8 @@ struct drm_figment_queue_query {
  * for another job hit it), -ENODEV. The queue then goes on with its next job.
  *
  * -EFAULT and -EOPNOTSUPP from the call: see DRM_FIGMENT_BIND_MAP_USERPTR. -EINVAL
- * also: a wait for a syncobj, or a point, that nobody has submitted yet.
+ * also: a wait for a syncobj, or a point, that nobody has submitted yet. -ENOSPC: the
+ * buffers of the VM are more than fits into VRAM.
  *
  * In a long-running VM the error of a job is in QUEUE_QUERY only. The call waits
  * while the queue has too many jobs that have not ended; -ECANCELED: the queue is
