@@ -47,6 +47,8 @@ static const unsigned long figment_mirror_chunks[] = { SZ_2M, SZ_64K, SZ_4K };
 
 /* What the device has asked for stays in VRAM so long, whatever CPUs want. */
 #define FIGMENT_MIRROR_STAY_MS		5
+/* Of memory that is shared with a child, so much is unshared for one write. */
+#define FIGMENT_MIRROR_UNSHARE		SZ_64K
 /* Rounds of moving a chunk to VRAM, and of having it back, for one fault. */
 #define FIGMENT_MIRROR_ROUNDS		3
 
@@ -63,6 +65,8 @@ struct figment_range {
 	bool mapped;
 	/** @writable: @pages are for writing; under &figment_vm.mirror.lock. */
 	bool writable;
+	/** @forked: Pages are shared with a child, or were; set under notifier lock (write). */
+	bool forked;
 };
 
 static struct figment_range *to_figment_range(struct drm_gpusvm_range *range)
@@ -206,6 +210,8 @@ static void figment_mirror_invalidate(struct drm_gpusvm *svm, struct drm_gpusvm_
 		if (range->pages.flags.has_dma_mapping)
 			notice.pages += figment_range_pages(range);
 		figment_range_unmap_pages(range, true);
+		if (mmu_range->event == MMU_NOTIFY_PROTECTION_PAGE)
+			WRITE_ONCE(range->forked, true);
 		if (mmu_range->event != MMU_NOTIFY_UNMAP)
 			continue;
 		drm_gpusvm_range_set_unmapped(base, &range->pages, 1, mmu_range);
@@ -467,6 +473,26 @@ static struct drm_gpusvm_range *figment_mirror_find(struct figment_vm *vm, u64 a
 	}
 }
 
+/*
+ * A large range whose pages are shared with a child makes way for a small one, as a range that
+ * is for writing has all of its pages unshared, and loses all when a CPU unshares one.
+ * Returns the range, or an ERR_PTR.
+ */
+static struct drm_gpusvm_range *figment_mirror_split(struct figment_vm *vm,
+						     struct drm_gpusvm_range *base, u64 address,
+						     const struct drm_gpusvm_ctx *ctx)
+{
+	struct figment_span small = {
+		.start = max(ALIGN_DOWN(address, FIGMENT_MIRROR_UNSHARE),
+			     drm_gpusvm_range_start(base)),
+		.end = min(ALIGN_DOWN(address, FIGMENT_MIRROR_UNSHARE) + FIGMENT_MIRROR_UNSHARE,
+			   drm_gpusvm_range_end(base)),
+	};
+
+	figment_mirror_remove(to_figment_range(base));
+	return figment_mirror_find(vm, address, &small, &small, ctx);
+}
+
 /* With a range of at most @size bytes, if there is none yet. */
 static int figment_mirror_resolve(struct figment_vm *vm, u64 address, bool write, u64 size,
 				  unsigned long ahead, u64 *answered)
@@ -513,6 +539,11 @@ static int figment_mirror_resolve(struct figment_vm *vm, u64 address, bool write
 		}
 	}
 	base = figment_mirror_find(vm, address, &limits, &wanted, &ctx);
+	/* What is to be in VRAM is unshared and moved as it came: in large pieces. */
+	if (!IS_ERR(base) && write && place != DRM_FIGMENT_PLACE_VRAM &&
+	    READ_ONCE(to_figment_range(base)->forked) &&
+	    drm_gpusvm_range_size(base) > FIGMENT_MIRROR_UNSHARE)
+		base = figment_mirror_split(vm, base, address, &ctx);
 	if (IS_ERR(base))
 		return PTR_ERR(base);
 	range = to_figment_range(base);
