@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <format>
@@ -30,6 +31,9 @@ constexpr unsigned kQueues = 2;
 constexpr auto kStuck = std::chrono::seconds(120);
 constexpr auto kPollStep = std::chrono::microseconds(500);
 
+/// How often what copies the range is done in a round, where nothing has to be prepared.
+constexpr std::uint64_t kTimes = 4;
+
 /// Where the GPU finds it.
 GpuVa range_at(const Range& range, const StressStrategy& strategy) {
   return strategy.svm ? shared_address(range.memory().data()) : kRange;
@@ -38,7 +42,9 @@ GpuVa range_at(const Range& range, const StressStrategy& strategy) {
 Stamper::Config stamper_config(const CellConfig& config, const Range& range) {
   return {.range = range_at(range, config.strategy),
           .commands = kCommands,
-          .layout = {.pages = static_cast<std::uint32_t>(config.pages.pages), .queues = kQueues},
+          .layout = {.pages = config.pages.judged(),
+                     .queues = kQueues,
+                     .spacing = config.pages.spacing},
           .job_time = config.job_time,
           .long_running = info(config.strategy.vm).long_running};
 }
@@ -121,12 +127,14 @@ void Cell::rebind() {
 std::uint64_t Cell::run(std::uint64_t idle, std::uint64_t busy,
                         const std::function<bool()>& wants_more) {
   std::uint64_t n = 0;
-  for (; n < idle + busy || (wants_more && wants_more()); ++n) {
+  while (n < idle + busy || (wants_more && wants_more())) {
     busy_ = n >= idle;
     round_ = n;
+    const std::uint64_t left = !busy_ ? idle - n : n < idle + busy ? idle + busy - n : 1;
     const std::uint64_t corrupt_before = shared_.corrupt_words;
     prepare();
-    one_round();
+    one_round(std::min(left, times()));
+    n = round_ + 1;
     if (shared_.failure) throw std::runtime_error(shared_.failure.get());
     if (const auto why = stamper_.failure()) throw std::runtime_error(*why);
     if (shared_.corrupt_words != corrupt_before) start_again();
@@ -156,6 +164,17 @@ void Cell::start_again() {
   resume();
 }
 
+// What has to be brought about before an event is so for the first one only.
+std::uint64_t Cell::times() const {
+  const bool once = config_.event.content != Content::copied || config_.strategy.vram ||
+                    config_.pages.prepare || config_.event.prepare;
+  return once ? 1 : kTimes;
+}
+
+void Cell::rest() {
+  if (config_.strategy.vram) pause();
+}
+
 void Cell::go_to_vram() {
   if (!config_.strategy.vram) return;
   pause();
@@ -183,7 +202,7 @@ void Cell::prepare() {
   if (config_.strategy.vram && !stamped()) throw std::runtime_error(shared_.failure.get());
 }
 
-void Cell::one_round() {
+void Cell::one_round(std::uint64_t times) {
   missing_ = config_.event.missing == Missing::on_gpu ||
              (config_.event.missing == Missing::in_process && follows());
   zeroed_ = view_.all();
@@ -193,13 +212,19 @@ void Cell::one_round() {
   view_.remember_completed();
   // Jobs are in flight, and the event is not far: what is there now is what it finds.
   if (config_.strategy.vram && busy_) shared_.vram_pages += pages_in_vram(memory());
-  config_.event.run(*this);
+  for (const std::uint64_t end = round_ + times;;) {
+    config_.event.run(*this);
+    if (round_ + 1 == end || shared_.failure) break;
+    ++round_;
+    view_.remember_completed();
+  }
   judge_event();
   judge_after();
 }
 
 void Cell::judge_event() {
   const Content content = config_.event.content;
+  rest();
   if (missing_) {
     pause();
     stamper_.forgive_faults();
@@ -249,8 +274,11 @@ void Cell::judge_held() {
 }
 
 void Cell::judge_after() {
+  rest();
   view_.write_marks();
+  resume();
   if (!stamped()) return;
+  rest();
   view_.check_live();
   view_.check_marks();
   read_and_check();
@@ -342,15 +370,16 @@ bool Cell::child_life(bool writes_first) {
   view_.check_inherited();
   view_.check_marks();
   if (!writes_first) view_.write_marks(0, 50);
-  // Two rounds: pages of the first half have been written by now, by this process, and
-  // those of the second half have not.
-  for (const unsigned half : {0u, 1u}) {
+  // Pages of the first half have been written by now, by this process, and those of the second half
+  // have not. Some children live longer, and write those as well.
+  const unsigned halves = round_ % kTimes == 0 ? 2 : 1;
+  for (unsigned half = 1;; ++half) {
     if (!stamped()) return false;
     view_.check_frozen();
     view_.check_marks();
-    if (half == 0) view_.write_marks(50, 100);
+    if (half == halves) return true;
+    view_.write_marks(50, 100);
   }
-  return true;
 }
 
 void Cell::parent_life(bool writes) {

@@ -41,7 +41,7 @@ struct CellConfig {
   unsigned gpu = 0;
   std::uint64_t seed = 1;
   /// Short: most events are over sooner, and every round waits for some jobs.
-  std::chrono::microseconds job_time{500};
+  std::chrono::microseconds job_time{300};
 };
 
 class Cell {
@@ -110,10 +110,15 @@ class Cell {
 
  private:
   void count_time(Clock::time_point start);
-  void one_round();
+  /// With the event `times` times.
+  void one_round(std::uint64_t times);
+  [[nodiscard]] std::uint64_t times() const;
   void prepare();
   void pause();
   void resume();
+  /// In VRAM: before the process goes over the range, page by page, after the event. A chunk would
+  /// travel for each page, to and fro.
+  void rest();
   void start_again();
   void go_to_vram();
   void judge_event();

@@ -66,8 +66,10 @@ std::vector<std::string_view> sites_for(const Event& event, const PageKind& page
 bool differs(const Event& event, const PageKind& pages, const StressStrategy& strategy) {
   if (!event.strategies.empty() && !has_word(event.strategies, strategy.name)) return false;
   if (strategy.vram && (event.beside || !pages.goes_to_vram())) return false;
-  // Nothing is bound that could be taken from the GPU alone.
+  // Nothing is bound that could be taken from the GPU alone; nor is a part of a huge page, but a
+  // part of it may move.
   if (strategy.svm && event.missing == Missing::on_gpu) return false;
+  if (strategy.svm && !strategy.vram && pages.in_part) return false;
   return !strategy.dontfork || event.content == Content::copied;
 }
 

@@ -63,10 +63,13 @@ std::vector<const PageKind*> kinds_for(const Event& event, const EventOptions& o
   return kinds;
 }
 
-std::uint64_t rounds_of(const Event& event, const EventOptions& options) {
-  const bool forks = event.content == Content::copied;
-  if (options.quick) return forks ? kQuickForkRounds : kQuickRounds;
+std::uint64_t rounds_of(const Event& event, const StressStrategy& strategy,
+                        const EventOptions& options) {
+  const bool copies = event.content == Content::copied;
+  if (options.quick) return copies ? kQuickForkRounds : kQuickRounds;
   if (options.rounds) return options.rounds;
+  // The control is wrong at once.
+  const bool forks = copies && strategy.safe;
   return std::max((forks ? kForkRounds : kRounds) / event.share, kQuickRounds);
 }
 
@@ -87,7 +90,7 @@ std::vector<EventRowConfig> make_plan(const EventOptions& options, const Device&
         if (!differs(*event, *kind, strategy)) continue;
         // What the control does elsewhere is worth a look in the whole table.
         if (options.quick && !asked && !strategy.safe && !must_catch(*event, *kind)) continue;
-        const std::uint64_t rounds = rounds_of(*event, options);
+        const std::uint64_t rounds = rounds_of(*event, strategy, options);
         rows.push_back({.strategy = strategy,
                         .event = *event,
                         .pages = *kind,

@@ -183,7 +183,7 @@ void move_dontunmap(Cell& cell) {
 void shrink_and_grow(Cell& cell) {
   const Pages rest = tail(cell);
   const auto memory = cell.memory();
-  const std::uint64_t small = rest.first * kPageBytes;
+  const std::uint64_t small = cell.range().memory({0, rest.first}).size();
   timed(cell, "mremap to less", [&] {
     return reinterpret_cast<std::intptr_t>(::mremap(memory.data(), memory.size(), small, 0));
   });

@@ -82,12 +82,14 @@ constexpr PageKind kKinds[] = {
     {.name = "thp",
      .what = "a whole transparent huge page",
      .pages = kHuge,
+     .spacing = kHuge / kRangePages,
      .area_pages = kHuge,
      .huge = true,
      .prepare = collapse},
     {.name = "thp-split",
      .what = "a huge page in entries of 4 KiB",
      .pages = kHuge,
+     .spacing = kHuge / kRangePages,
      .area_pages = kHuge,
      .huge = true,
      .prepare = split_entry},
@@ -95,22 +97,26 @@ constexpr PageKind kKinds[] = {
      .what = "the first pages of a huge page",
      .area_pages = kHuge,
      .huge = true,
+     .in_part = true,
      .prepare = collapse},
     {.name = "thp-tail",
      .what = "the last pages of a huge page",
-     .first = kHuge - 64,
+     .first = kHuge - kRangePages,
      .area_pages = kHuge,
      .huge = true,
+     .in_part = true,
      .prepare = collapse},
     {.name = "hugetlb",
      .what = "pages of hugetlbfs",
      .backing = Backing::hugetlb,
      .pages = kHuge,
+     .spacing = kHuge / kRangePages,
      .area_pages = kHuge},
     {.name = "hugetlb-file",
      .what = "a memfd with pages of hugetlbfs, MAP_SHARED",
      .backing = Backing::hugetlb_shared,
      .pages = kHuge,
+     .spacing = kHuge / kRangePages,
      .area_pages = kHuge},
     {.name = "swapped", .what = "anonymous, swapped out", .stays_home = true, .prepare = page_out},
     {.name = "ksm", .what = "anonymous, merged by KSM", .prepare = share},
@@ -121,6 +127,7 @@ constexpr PageKind kKinds[] = {
      .what = "a memfd, MAP_SHARED, that may have huge pages",
      .backing = Backing::memfd,
      .pages = kHuge,
+     .spacing = kHuge / kRangePages,
      .area_pages = kHuge,
      .may_be_huge = true},
     {.name = "memfd-private", .what = "a memfd, MAP_PRIVATE", .backing = Backing::memfd_private},
@@ -261,9 +268,9 @@ void Range::map(std::uint64_t first_byte, std::uint64_t bytes) {
 }
 
 void Range::map_again(Pages pages) {
-  map((kind_.first + pages.first) * kPageBytes, pages.count * kPageBytes);
+  const auto memory = this->memory(pages);
+  map(static_cast<std::uint64_t>(memory.data() - area_.data()), memory.size());
   if (file_ && kind_.shared()) {
-    const auto memory = this->memory(pages);
     std::memset(memory.data(), 0, memory.size());
   }
 }

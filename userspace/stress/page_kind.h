@@ -38,24 +38,35 @@ enum class Backing {
 
 class Range;
 
+/// So many pages are written and judged, in a range of any kind: 64 KiB, what a driver takes at a
+/// time; of a huge page so many that are equally far apart. Nearly all that a row costs is for each
+/// page.
+constexpr std::uint64_t kRangePages = 16;
+
 struct PageKind {
   std::string_view name;
   std::string_view what;
   Backing backing = Backing::anonymous;
-  std::uint64_t pages = 64;       // of the range
-  std::uint64_t first = 0;        // page of the memory with which the range begins
-  std::uint64_t area_pages = 64;  // of the memory
-  bool huge = false;              // transparently
-  bool may_be_huge = false;       // the same, and it begins with small ones
-  bool stays_home = false;        // anonymous, and yet no page of it goes to VRAM
-  int refused = 0;                // with this errno by strategies that hold their pages
-  std::string_view why = {};      // in words, as docs/driver.md has it
+  std::uint64_t pages = kRangePages;       // of the range
+  std::uint32_t spacing = 1;               // every so many-th of them is written and judged
+  std::uint64_t first = 0;                 // page of the memory with which the range begins
+  std::uint64_t area_pages = kRangePages;  // of the memory
+  bool huge = false;                       // transparently
+  bool may_be_huge = false;                // the same, and it begins with small ones
+  bool stays_home = false;                 // anonymous, and yet no page of it goes to VRAM
+  bool in_part = false;                    // it is about what is bound of a huge page
+  int refused = 0;                         // with this errno by strategies that hold their pages
+  std::string_view why = {};               // in words, as docs/driver.md has it
   /// Before each event, with an idle GPU and restored words: brings the pages into the state.
   void (*prepare)(Range& range, View& view) = nullptr;
 
   /// The kernel moves anonymous pages only, and only those that are there.
   [[nodiscard]] constexpr bool goes_to_vram() const {
     return backing == Backing::anonymous && !stays_home;
+  }
+  /// Those that are judged.
+  [[nodiscard]] constexpr std::uint32_t judged() const {
+    return static_cast<std::uint32_t>(pages / spacing);
   }
   /// fork() does not copy it.
   [[nodiscard]] constexpr bool shared() const {
@@ -80,8 +91,10 @@ class Range {
   [[nodiscard]] std::span<std::byte> memory() const {
     return area().subspan(kind_.first * kPageBytes, kind_.pages * kPageBytes);
   }
+  /// Of judged pages, with those between.
   [[nodiscard]] std::span<std::byte> memory(Pages pages) const {
-    return memory().subspan(pages.first * kPageBytes, pages.count * kPageBytes);
+    const std::uint64_t bytes = kind_.spacing * kPageBytes;
+    return memory().subspan(pages.first * bytes, pages.count * bytes);
   }
   /// All that is mapped, at a multiple of 2 MiB.
   [[nodiscard]] std::span<std::byte> area() const { return area_; }

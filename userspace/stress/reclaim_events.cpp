@@ -201,11 +201,12 @@ void punch_memfd(Cell& cell) {
   const Pages all = cell.view().all();
   const bool huge = cell.config().pages.backing == Backing::hugetlb_shared;
   const Pages pages = huge ? all : Pages{.first = all.count / 4, .count = all.count / 2};
+  const auto hole = cell.range().memory(pages);
   cell.zeroed(pages);
   timed(cell, "fallocate(PUNCH_HOLE)", [&] {
     return ::fallocate(cell.range().fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                       static_cast<off_t>(pages.first * kPageBytes),
-                       static_cast<off_t>(pages.count * kPageBytes));
+                       static_cast<off_t>(hole.data() - cell.range().area().data()),
+                       static_cast<off_t>(hole.size()));
   });
 }
 

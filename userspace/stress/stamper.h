@@ -35,9 +35,9 @@ namespace figment::stress {
 
 class Stamper {
  public:
-  /// Jobs in flight per queue: when one ends there are still two while the next is made.
+  /// Jobs in flight per queue: when one ends there is still one while the next is made.
   /// With 1 the GPU has nothing to do whenever a job is made.
-  static constexpr unsigned kInFlight = 3;
+  static constexpr unsigned kInFlight = 2;
 
   struct Config {
     GpuVa range;     // where the stress range is mapped

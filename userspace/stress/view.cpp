@@ -254,7 +254,7 @@ void View::check_absent() {
   if (is_hole(memory_)) return;
   Pass pass(*this);
   for (std::uint32_t page = 0; page < layout_.pages; ++page) {
-    if (is_mapped(&memory_[std::uint64_t{page} * oracle::kWordsPerPage])) pass.present(page);
+    if (is_mapped(&memory_[layout_.first_word(page)])) pass.present(page);
   }
 }
 
@@ -280,7 +280,7 @@ void View::check_zeroed(Pages pages) {
 void View::check_untouched(Pages pages) {
   Pass pass(*this);
   for (std::uint32_t page = pages.first; page < pages.first + pages.count; ++page) {
-    const std::uint64_t first = std::uint64_t{page} * oracle::kWordsPerPage;
+    const std::uint64_t first = layout_.first_word(page);
     for (std::uint64_t index = first; index < first + oracle::kWordsPerPage; ++index) {
       const Word word = load(index);
       if (word != 0) pass.corrupt("word that nobody may write", page, word, 0);
@@ -340,8 +340,8 @@ void View::check_idle() {
     for (std::uint32_t owner = 0; owner < layout_.owners(); ++owner) {
       owned[owner] = layout_.run(page, owner);
     }
-    const std::uint64_t first = std::uint64_t{page} * oracle::kWordsPerPage;
-    for (std::uint64_t index = first; index < first + oracle::kWordsPerPage; ++index) {
+    const std::uint64_t first = layout_.first_word(page);
+    for (std::uint64_t index = first; index < layout_.first_word(page + 1); ++index) {
       const bool nobodys = std::none_of(owned, owned + layout_.owners(), [&](std::uint64_t run) {
         return index >= run && index < run + layout_.run_words;
       });
@@ -351,7 +351,14 @@ void View::check_idle() {
 }
 
 void View::restore() {
-  for (std::uint64_t index = 0; index < memory_.size(); ++index) store(index, 0);
+  for (std::uint32_t page = 0; page < layout_.pages; ++page) {
+    const std::uint64_t first = layout_.first_word(page);
+    const std::uint64_t next = layout_.first_word(page + 1);
+    std::uint64_t index = first;
+    for (; index < first + oracle::kWordsPerPage; ++index) store(index, 0);
+    // Those between are as they were, and present.
+    for (; index < next; index += oracle::kWordsPerPage) store(index, 0);
+  }
   begin_with_zeros();
   write_marks();
 }

@@ -29,7 +29,7 @@ struct Pages {
 
 class View {
  public:
-  /// `memory`: layout.pages pages. The queues are idle; begins with restore().
+  /// `memory`: the range. The queues are idle; begins with restore().
   View(std::span<Word> memory, const oracle::Layout& layout, WorkerShared& shared,
        std::uint64_t seed);
 

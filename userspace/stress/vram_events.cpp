@@ -104,9 +104,12 @@ void partly_held(Cell& cell) {
   if (::vmsplice(in.get(), &pages, 1, 0) != static_cast<ssize_t>(held.size())) {
     fail_call(errno, "vmsplice");
   }
-  // A huge page is one chunk, and goes as a whole or not at all.
+  // A chunk goes as a whole or not at all: a huge page is one, and so is all of a small range, but
+  // not of a half of it.
   if (memory.size() < kHugePageBytes) {
-    bring(cell, memory);
+    for (const auto half : {memory.first(memory.size() / 2), memory.last(memory.size() / 2)}) {
+      bring(cell, half);
+    }
   } else {
     cell.timed([&] { return cell.vm().move(memory, Place::vram); });
   }

@@ -17,6 +17,7 @@
 
 #include <fstream>
 #include <optional>
+#include <ranges>
 #include <tuple>
 #include <vector>
 
@@ -45,7 +46,8 @@ UniqueFd pagemap() {
   return file;
 }
 
-std::uint64_t soft_dirty_pages(std::span<std::byte> memory) {
+/// Of every `spacing`-th page.
+std::uint64_t soft_dirty_pages(std::span<std::byte> memory, std::uint32_t spacing = 1) {
   const UniqueFd file = pagemap();
   std::vector<std::uint64_t> entries(memory.size() / kPageBytes);
   const auto at = reinterpret_cast<std::uintptr_t>(memory.data()) / kPageBytes * sizeof(entries[0]);
@@ -54,8 +56,8 @@ std::uint64_t soft_dirty_pages(std::span<std::byte> memory) {
               static_cast<off_t>(at)) != bytes) {
     fail(errno, "read of /proc/self/pagemap");
   }
-  return static_cast<std::uint64_t>(
-      std::ranges::count_if(entries, [](std::uint64_t entry) { return entry >> 55 & 1; }));
+  return static_cast<std::uint64_t>(std::ranges::count_if(
+      entries | std::views::stride(spacing), [](std::uint64_t entry) { return entry >> 55 & 1; }));
 }
 
 void clear_soft_dirty(Cell& cell) {
@@ -68,14 +70,14 @@ void clear_soft_dirty(Cell& cell) {
   // What the GPU writes is dirty as well; a device that holds its pages writes behind the back of
   // everybody.
   if (!cell.stamped() || !cell.busy()) return;
-  const std::uint64_t pages = cell.memory().size() / kPageBytes;
-  const std::uint64_t dirty = soft_dirty_pages(cell.memory());
+  const std::uint64_t pages = cell.view().all().count;
+  const std::uint64_t dirty = soft_dirty_pages(cell.memory(), cell.range().kind().spacing);
   if (tells_writes(cell)) {
     cell.count_harm(pages - dirty, "that the GPU wrote are not soft-dirty: pages");
   }
 }
 
-/// Pages that were written since they were write-protected, and write-protects them again.
+/// Judged pages that were written since they were write-protected, and write-protects all again.
 std::uint64_t take_written(Cell& cell) {
   static const UniqueFd file = pagemap();
   const auto memory = cell.memory();
@@ -90,9 +92,13 @@ std::uint64_t take_written(Cell& cell) {
                       .return_mask = PAGE_IS_WRITTEN};
   const auto count = static_cast<std::size_t>(
       timed(cell, "PAGEMAP_SCAN", [&] { return ::ioctl(file.get(), PAGEMAP_SCAN, &scan); }));
+  const std::uint64_t from_page_to_page = cell.range().kind().spacing * kPageBytes;
+  const auto pages_before = [&](std::uint64_t address) {
+    return (address - scan.start + from_page_to_page - 1) / from_page_to_page;
+  };
   std::uint64_t pages = 0;
   for (const page_region& region : std::span(regions).first(count)) {
-    pages += (region.end - region.start) / kPageBytes;
+    pages += pages_before(region.end) - pages_before(region.start);
   }
   return pages;
 }
@@ -102,7 +108,7 @@ void scan_written(Cell& cell) {
   faults.watch(cell.memory(), UFFDIO_REGISTER_MODE_WP);
   take_written(cell);
   if (!cell.stamped() || !cell.busy()) return;
-  const std::uint64_t pages = cell.memory().size() / kPageBytes;
+  const std::uint64_t pages = cell.view().all().count;
   const std::uint64_t written = take_written(cell);
   if (tells_writes(cell)) {
     cell.count_harm(pages - written, "that the GPU wrote are not told: pages");
