@@ -494,13 +494,13 @@ int figment_bo_bring_home(struct figment_bo *bo)
 
 /* --- VMs ------------------------------------------------------------------ */
 
-/* The first buffer from @at on that has no entries, with a reference; @at goes behind it. */
-static struct figment_bo *figment_eviction_next(struct figment_vm *vm, u64 *at)
+/* The first buffer from @at to @end that has no entries, with a reference; @at goes behind it. */
+static struct figment_bo *figment_eviction_next(struct figment_vm *vm, u64 *at, u64 end)
 {
 	struct drm_gpuva *va;
 
 	guard(mutex)(&vm->pt.lock);
-	drm_gpuvm_for_each_va_range(va, &vm->base, *at, FIGMENT_VA_END) {
+	drm_gpuvm_for_each_va_range(va, &vm->base, *at, end) {
 		if (va == &vm->base.kernel_alloc_node || !to_figment_vma(va)->evicted)
 			continue;
 		*at = va->va.addr + va->va.range;
@@ -578,7 +578,7 @@ int figment_eviction_restore(struct figment_vm *vm)
 	lockdep_assert_held(&vm->lock);
 
 	ret = mutex_lock_interruptible(&vm->fdev->vram.moves);
-	while (!ret && (bo = figment_eviction_next(vm, &at))) {
+	while (!ret && (bo = figment_eviction_next(vm, &at, FIGMENT_VA_END))) {
 		ret = figment_bo_restore(bo, vm);
 		drm_gem_object_put(&bo->shmem.base);
 		if (ret)
@@ -632,7 +632,7 @@ int figment_eviction_fault(struct figment_vm *vm, u64 address)
 	int ret;
 
 	guard(mutex)(&vm->fdev->vram.moves);
-	bo = figment_eviction_next(vm, &at);
+	bo = figment_eviction_next(vm, &at, address + PAGE_SIZE);
 	if (!bo)
 		return -EAGAIN;
 	/* Others of the same VM may go for it: they come back in the same way. */

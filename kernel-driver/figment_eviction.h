@@ -7,7 +7,6 @@
 struct figment_bo;
 struct figment_device;
 struct figment_vm;
-struct list_head;
 struct seq_file;
 
 int figment_eviction_init(struct figment_device *fdev);
