@@ -75,7 +75,7 @@ struct figment_device {
 		wait_queue_head_t wait;
 		/** @vram.region: For accounts of cgroups; NULL: the kernel has none. Constant. */
 		struct dmem_cgroup_region *region;
-		/** @vram.moves: Of whoever moves buffers to VRAM or from it, see figment_eviction.c. */
+		/** @vram.moves: Of who moves buffers to or from VRAM, see figment_eviction.c. */
 		struct mutex moves;
 		/** @vram.bos_lock: Guards @vram.bos. */
 		struct mutex bos_lock;
