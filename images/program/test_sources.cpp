@@ -71,8 +71,10 @@ const std::vector<std::string> kIommuSubset = {"*UserptrTest.*",
                                                "*FunctionReset*",
                                                "*Fork.under_gpu_writes_corrupts_nothing/both"};
 
-// What two GPUs do together needs two; for everything else the second one is not there.
+// What two GPUs do together needs two; for everything else the second one is not there. VRAM is
+// filled and emptied again and again, which takes as long as it is large.
 constexpr unsigned kTestGpus = 2;
+const GpuProperties kTestGpu = {{"vram", "64M"}};
 
 constexpr const char* kFuzzPrefix = "fuzz.";
 
@@ -542,6 +544,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   };
   const auto with_gpus = [](VmOptions other) {
     other.gpus = std::max(other.gpus, kTestGpus);
+    other.gpu.insert(other.gpu.begin(), kTestGpu.begin(), kTestGpu.end());
     return other;
   };
   if (wanted("driver.")) sources.push_back(driver_source_tests(workshop));
