@@ -7,7 +7,7 @@
 #include <format>
 #include <iostream>
 
-#include "test_sources.h"
+#include "test_lanes.h"
 
 namespace figment::host {
 
@@ -58,11 +58,6 @@ class Tally {
   std::vector<std::string> failed_;
 };
 
-struct Selection {
-  TestSource& source;
-  std::vector<std::string> names;
-};
-
 bool boots_guests(const Selection& selection) {
   return std::ranges::any_of(selection.names, [](const std::string& name) {
     return name.starts_with("host.") || name.starts_with("guest.") || name.starts_with("demo.");
@@ -104,9 +99,7 @@ int test_command(const Options& options) {
     }
   }
   Tally tally;
-  for (const auto& [source, names] : selections) {
-    source.run(names, [&](const TestResult& result) { tally.add(result); });
-  }
+  run_in_lanes(selections, [&](const TestResult& result) { tally.add(result); });
   return tally.finish();
 }
 

@@ -40,6 +40,8 @@ class TestSource {
   virtual void run(const std::vector<std::string>& selected, const Report& report) = 0;
   // The kernels whose guests it boots, to be made before anything runs.
   virtual std::vector<std::string> kernels() const { return {}; }
+  // Whether it keeps no more than one processor busy, and its tests do not mind others beside them.
+  virtual bool leaves_a_processor() const { return false; }
 };
 
 // Every source that can have tests which `patterns` select. Builds what is needed to know the names.
