@@ -8,7 +8,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
+#include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "guest.h"
@@ -210,27 +213,47 @@ stress::RowResult short_row(const stress::StressStrategy& strategy,
                           .min_forks = 8});
 }
 
-class Fork : public testing::TestWithParam<stress::Scenario> {};
-
-INSTANTIATE_TEST_SUITE_P(scenarios, Fork, testing::ValuesIn(stress::kScenarios),
-                         [](const auto& info) {
-                           std::string name(info.param.name);
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
-
-TEST_P(Fork, under_gpu_writes_corrupts_nothing) {
-  const Device device = Device::open();
-  for (const auto& strategy : stress::kStressStrategies) {
-    if (!strategy.safe || !device.offers(strategy.vm)) continue;
-    const auto row = short_row(strategy, GetParam());
-    EXPECT_EQ(row.corrupt_words, 0u);
-    for (const auto& complaint : complaints(row))
-      ADD_FAILURE() << strategy.name << ": " << complaint;
-  }
+std::string underscored(std::string_view name) {
+  std::string result(name);
+  std::ranges::replace(result, '-', '_');
+  return result;
 }
 
-TEST_P(Fork, without_a_strategy_is_caught) {
+using ScenarioAndStrategy = std::tuple<stress::Scenario, stress::StressStrategy>;
+
+class Fork : public testing::TestWithParam<ScenarioAndStrategy> {};
+
+std::vector<stress::StressStrategy> safe_strategies() {
+  std::vector<stress::StressStrategy> safe;
+  std::ranges::copy_if(stress::kStressStrategies, std::back_inserter(safe),
+                       &stress::StressStrategy::safe);
+  return safe;
+}
+
+std::string name_of(const testing::TestParamInfo<ScenarioAndStrategy>& info) {
+  const auto& [scenario, strategy] = info.param;
+  return underscored(scenario.name) + "_" + underscored(strategy.name);
+}
+
+INSTANTIATE_TEST_SUITE_P(scenarios, Fork,
+                         testing::Combine(testing::ValuesIn(stress::kScenarios),
+                                          testing::ValuesIn(safe_strategies())),
+                         name_of);
+
+TEST_P(Fork, under_gpu_writes_corrupts_nothing) {
+  const auto& [scenario, strategy] = GetParam();
+  if (!Device::open().offers(strategy.vm)) GTEST_SKIP() << "not on offer";
+  const auto row = short_row(strategy, scenario);
+  EXPECT_EQ(row.corrupt_words, 0u);
+  for (const auto& complaint : complaints(row)) ADD_FAILURE() << complaint;
+}
+
+class ForkControl : public testing::TestWithParam<stress::Scenario> {};
+
+INSTANTIATE_TEST_SUITE_P(scenarios, ForkControl, testing::ValuesIn(stress::kScenarios),
+                         [](const auto& info) { return underscored(info.param.name); });
+
+TEST_P(ForkControl, without_a_strategy_is_caught) {
   const ScopedModuleParameter allow_unsafe("allow_unsafe", "1");
   const auto row = short_row(stress::of_driver(Strategy::unsafe), GetParam());
   EXPECT_GT(row.corrupt_words, 0u);
