@@ -11,6 +11,8 @@
 //   faults       pages that the GPU misses, per second; test_hmm, a device of the kernel's own, in
 //                the same guest
 //   notifier     processor time of the driver's notifier; no peer has one
+//   engines      the same jobs by one queue and by one for each engine
+//   reset        FLR of the GPU to the end of the first job; of the NVMe device, to that of a read
 //   model        the model by itself, without QEMU; no peer
 //
 // --only takes some of it; docs/figures.md defines all of it.
@@ -69,8 +71,8 @@ std::vector<double> memcpy_rates(std::size_t bytes, unsigned samples) {
 }
 
 // Parts of figment-bench, which have names of their own there, and what is measured here.
-constexpr std::string_view kGuestParts[] = {"round_trip", "copy", "fork_idle", "faults",
-                                            "notifier"};
+constexpr std::string_view kGuestParts[] = {"round_trip", "copy",    "fork_idle", "faults",
+                                            "notifier",   "engines", "reset"};
 constexpr std::string_view kModel = "model", kBoot = "boot";
 
 bool wanted(const Options& options, std::string_view part) {
@@ -200,6 +202,38 @@ void add_fault_rows(const Json& cases, std::vector<Row>& rows) {
   }
 }
 
+// Engines that spin need nothing of the host; what they copy goes through its memory, on processors
+// that the guest needs, too, and has no target.
+void add_engine_rows(const Json& cases, std::vector<Row>& rows) {
+  for (const Json& busy : cases) {
+    const bool spins = busy.at("busy_with") == "spin";
+    rows.push_back(
+        {std::format("{} engines, {}", busy.at("engines").get<unsigned>(),
+                     spins ? "SPIN of 1 ms" : "COPY of 4 MiB"),
+         busy["all_per_second"]["p50"], "/s", "one engine", busy["one_per_second"]["p50"],
+         spins ? std::optional(0.9 * busy.at("engines").get<unsigned>()) : std::nullopt, false});
+  }
+}
+
+// The kernel waits a tenth of a second in each, as the specification of PCI Express has it.
+void add_reset_rows(const Json& resets, std::vector<Row>& rows) {
+  const auto ms_of = [&resets](std::string_view what) -> std::optional<double> {
+    for (const Json& reset : resets) {
+      if (reset.at("what") == what && !reset.at("ms").is_null()) return reset["ms"]["p50"];
+    }
+    std::cerr << std::format("figment: bench: no reset of the {} was measured\n", what);
+    return std::nullopt;
+  };
+  const auto gpu = ms_of("function"), disk = ms_of("disk"), queue = ms_of("queue");
+  if (gpu && disk) {
+    rows.push_back({"FLR to the first job", *gpu, "ms", "FLR of NVMe to a read", *disk, 1.5, true});
+  }
+  if (gpu && queue) {
+    rows.push_back({"hang, from its time limit to the next job", *queue, "ms",
+                    "FLR to the first job", *gpu, std::nullopt, true});
+  }
+}
+
 void print_notifiers(const Json& cases) {
   std::cout << std::format("\n{:<52} {:>10} {:>10} {:>10}\n", "notifier, us per 1,000 pages", "CPU",
                            "asleep", "call");
@@ -296,6 +330,8 @@ int bench_command(const Options& options) {
     }
   }
   if (guest.contains("faults")) add_fault_rows(guest.at("faults"), rows);
+  if (guest.contains("engines")) add_engine_rows(guest.at("engines"), rows);
+  if (guest.contains("reset")) add_reset_rows(guest.at("reset"), rows);
   const Json model = wanted(options, kModel) ? model_results(workshop) : Json::array();
   if (wanted(options, kBoot)) add_boot_rows(workshop, options.vm, rows);
   if (!rows.empty()) print_rows(rows);

@@ -72,6 +72,32 @@ TEST(Bench, measures_round_trips) {
   }
 }
 
+TEST(Bench, measures_engines) {
+  const Json engines = measured("engines");
+  EXPECT_EQ(engines.size(), 2u);
+  for (const Json& busy : engines) {
+    EXPECT_EQ(busy.at("engines"), Device::open().info().engines);
+    expect_positive(busy.at("one_per_second"));
+    expect_positive(busy.at("all_per_second"));
+  }
+}
+
+TEST(Bench, measures_resets) {
+  const Json resets = measured("reset");
+  std::set<std::string> names;
+  for (const Json& reset : resets) {
+    names.insert(reset.at("what"));
+    if (reset.at("ms").is_null()) {
+      EXPECT_NE(reset.at("why_not"), "");
+      // Each GPU has what it takes.
+      EXPECT_EQ(reset.at("what"), "disk") << reset;
+    } else {
+      expect_positive(reset.at("ms"));
+    }
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"queue", "function", "disk"}));
+}
+
 TEST(Bench, measures_copies) {
   const Json copies = measured("copy");
   EXPECT_GE(copies.size(), 4u);

@@ -13,10 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "engine_scaling.h"
 #include "fault_rates.h"
 #include "figment/device.h"
 #include "measure.h"
 #include "notifier_cost.h"
+#include "reset_times.h"
 #include "statistics.h"
 
 namespace {
@@ -40,6 +42,8 @@ constexpr unsigned kCopySamples = 10;
 constexpr unsigned kForkSamples = 50;
 constexpr unsigned kFaultTurns = 9;
 constexpr unsigned kNotifierTurns = 7;
+constexpr unsigned kEngineTurns = 9;
+constexpr unsigned kResetTurns = 9;
 // Enough to see that everything can be measured, and not more.
 constexpr unsigned kQuickSamples = 3;
 
@@ -189,13 +193,56 @@ Json notifiers(const Device& device, const Options& options) {
   return result;
 }
 
+Json engines(const Device& device, const Options& options) {
+  std::println("\n{:<44} {:>10} {:>10} {:>10}", "engines, jobs/s, p50", "one", "all", "scaling");
+  Json result = Json::array();
+  for (const Busy with : kBusy) {
+    const EngineScaling scaling =
+        engine_scaling(device, with, options.quick ? kQuickSamples : kEngineTurns);
+    const Summary one = summarise(scaling.one), all = summarise(scaling.all);
+    std::println("{:<44} {:>10.0f} {:>10.0f} {:>10.2f}",
+                 std::format("{}, {} engines", name_of(with), scaling.engines), one.p50, all.p50,
+                 all.p50 / one.p50);
+    result.push_back({{"busy_with", name_of(with)},
+                      {"engines", scaling.engines},
+                      {"one_per_second", in_json(one)},
+                      {"all_per_second", in_json(all)}});
+  }
+  return result;
+}
+
+Json resets(const Device& device, const Options& options) {
+  std::println("\n{:<44} {:>10} {:>10} {:>10}", "reset to the end of the first work, ms", "min",
+               "p50", "max");
+  Json result = Json::array();
+  for (const ResetTimes& times :
+       reset_times(device, options.disk, options.quick ? kQuickSamples : kResetTurns)) {
+    Json one = {{"what", times.what}};
+    if (times.ms.empty()) {
+      std::println("{:<44} not measured ({})", times.what, times.why_not);
+      one["ms"] = nullptr;
+      one["why_not"] = times.why_not;
+    } else {
+      const Summary ms = summarise(times.ms);
+      std::println("{:<44} {:>10.1f} {:>10.1f} {:>10.1f}", times.what, ms.min, ms.p50, ms.max);
+      one["ms"] = in_json(ms);
+    }
+    result.push_back(std::move(one));
+  }
+  return result;
+}
+
 struct Section {
   const char* name;  // also the key in JSON
   Json (*measure)(const Device&, const Options&);
 };
-constexpr std::array kSections = {Section{"round_trip", round_trips}, Section{"copy", copies},
-                                  Section{"fork_idle", forks}, Section{"faults", faults},
-                                  Section{"notifier", notifiers}};
+constexpr std::array kSections = {Section{"round_trip", round_trips},
+                                  Section{"copy", copies},
+                                  Section{"fork_idle", forks},
+                                  Section{"faults", faults},
+                                  Section{"notifier", notifiers},
+                                  Section{"engines", engines},
+                                  Section{"reset", resets}};
 
 std::vector<std::string> section_names() {
   std::vector<std::string> names;

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "measure.h"
 
-#include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <linux/fs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,70 +12,18 @@
 #include <random>
 #include <stdexcept>
 
+#include "disk_read.h"
 #include "figment/buffer.h"
 #include "figment/command_list.h"
 #include "figment/error.h"
 #include "figment/queue.h"
+#include "job.h"
 #include "statistics.h"
 
 namespace figment::bench {
 namespace {
 
 constexpr unsigned kWarmUp = 20;
-constexpr auto kStuck = std::chrono::seconds(120);
-
-void finish(const Fence& fence) {
-  if (!fence.wait(after(kStuck))) throw std::runtime_error("a job did not end");
-  if (const int error = fence.result().value_or(EBUSY)) figment::fail(error, "a job");
-}
-
-// An empty job, from SUBMIT to the end of the wait for its fence.
-class EmptyJob {
- public:
-  explicit EmptyJob(const Device& device)
-      : vm_(device.vm()), queue_(vm_.queue()), end_(device.syncobj()) {}
-
-  void operator()() {
-    queue_.submit({.at = GpuVa{}, .signal = {end_.binary()}});
-    if (!end_.wait(after(kStuck))) throw std::runtime_error("an empty job did not end");
-  }
-
- private:
-  Vm vm_;
-  Queue queue_;
-  Syncobj end_;
-};
-
-// A 4 KiB read past the page cache.
-class DiskRead {
- public:
-  // `why_not` says why there is nothing to read; then it must not be called.
-  DiskRead(const std::string& disk, std::string& why_not)
-      : disk_(disk), fd_(::open(disk.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)) {
-    if (!fd_) {
-      why_not = std::format("{}: {}", disk, std::strerror(errno));
-    } else if (::ioctl(fd_.get(), BLKGETSIZE64, &bytes_) != 0 || bytes_ < kPageBytes) {
-      why_not = std::format("{} has no size", disk);
-    }
-  }
-
-  void operator()() {
-    const auto at = random_() % (bytes_ / kPageBytes) * kPageBytes;
-    const ssize_t got =
-        ::pread(fd_.get(), block_.bytes().data(), kPageBytes, static_cast<off_t>(at));
-    if (got != static_cast<ssize_t>(kPageBytes)) {
-      figment::fail(got < 0 ? errno : EIO, std::format("reading {} at {}", disk_, at));
-    }
-  }
-
- private:
-  std::string disk_;
-  UniqueFd fd_;
-  std::uint64_t bytes_ = 0;
-  Mapping block_ = anonymous_memory(kPageBytes);
-  std::mt19937_64 random_{1};
-};
-
 template <typename Work>
 void sample(Work& work, unsigned samples, std::vector<double>& us) {
   // Also after a turn of the other: what was asleep meanwhile is no part of the figure.
