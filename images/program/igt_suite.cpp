@@ -1,31 +1,19 @@
 // SPDX-License-Identifier: MIT
-#include <format>
-
 #include "igt_log.h"
+#include "other_root.h"
 #include "suite_tests.h"
 
 namespace figment::host {
 
 namespace {
 
-constexpr const char* kMount = "/mnt";
 constexpr unsigned kLimitSeconds = 120;  // of one test
-
-// What IGT sees is a machine of its own, with the guest's devices and modules.
-std::string mounts() {
-  std::string script = std::format("mount -t erofs -o ro /dev/vdd {}\n", kMount) +
-                       std::format("mount --bind /usr/lib/modules {}/usr/lib/modules\n", kMount);
-  for (const char* folder : {"dev", "proc", "sys"}) {
-    script += std::format("mount --rbind /{0} {1}/{0}\n", folder, kMount);
-  }
-  return script + std::format("mount -t tmpfs none {}/tmp\n", kMount);
-}
 
 std::string run_test(const ListedTest& test, const Expectations& expected) {
   Argv command = {"/usr/libexec/igt-gpu-tools/" + test.name};
   const std::string selection = igt_selection(expected.left_out_of(test.name));
   if (!selection.empty()) command.insert(command.end(), {"--run-subtest", selection});
-  return std::format("chroot {} {}", kMount, quoted(with_limit(kLimitSeconds, command)));
+  return quoted(in_other_root(with_limit(kLimitSeconds, command)));
 }
 
 }  // namespace
@@ -42,7 +30,7 @@ Suite igt_suite(Workshop& workshop) {
                                   .directory = "/root",
                                   .test_hmm = false};
               },
-          .setup = mounts(),
+          .setup = mount_other_root(),
           .command = run_test,
           .parse = parse_igt};
 }
