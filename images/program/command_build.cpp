@@ -28,6 +28,7 @@ void make(Workshop& workshop, const std::string& part, const std::string& kernel
   if (part == "qemu") workshop.qemu();
   if (part == "guest-root") workshop.guest_root();
   if (part == "igt-root") workshop.igt_root();
+  if (part == "mesa-root") workshop.mesa_root();
   if (part == "selftests") workshop.selftests();
   if (part == "programs") workshop.programs({"all"});
   if (part == "fuzzers") workshop.fuzzers({"all"});
@@ -146,6 +147,7 @@ int doctor_command(const Options& options) {
       {"qemu", workshop.qemu_inputs()},
       {"guest-root", workshop.guest_root_inputs()},
       {"igt-root", workshop.igt_root_inputs()},
+      {"mesa-root", workshop.mesa_root_inputs()},
       {"selftests", workshop.selftest_inputs()}};
   describe_host();
   std::cout << "Cache " << places.cache.string() << "\n";

@@ -70,6 +70,7 @@ const std::vector<PartInfo>& part_infos() {
       {"qemu", "builds QEMU with the Figment device", "2 min, after a change of the device 10 s"},
       {"guest-root", "makes the guest's file system from Debian packages", "1 min"},
       {"igt-root", "makes a root with IGT's tests from Debian packages", "2 min"},
+      {"mesa-root", "makes a root with Mesa's Vulkan driver from Debian packages", "2 min"},
       {"selftests", "compiles some of the kernel's tests in user space", "15 s"},
       {"programs", "compiles model, library, tools and agent", "2 min, with all tests 4 min, then seconds"},
       {"fuzzers", "compiles the fuzzers of the model with clang", "2 min, then seconds"},

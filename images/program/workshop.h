@@ -9,6 +9,7 @@
 //   qemu         QEMU with the Figment device                           in the cache
 //   guest-root   the file system of the guest                           in the cache
 //   igt-root     the tests of IGT, with the libraries that they need    in the cache
+//   mesa-root    Mesa's software Vulkan driver, and headers of Vulkan    in the cache
 //   selftests    the kernel's own tests in user space                   in the cache
 //   programs     model, library, tools, tests, agent (meson)            in build/
 //   driver       figment.ko for one kernel                              in build/
@@ -66,6 +67,11 @@ struct Tools {
   std::vector<std::string> nvme_modules;    // for comparisons
 };
 
+struct MesaRoot {
+  fs::path image;
+  fs::path headers;  // the folder that has vulkan/
+};
+
 struct PartInfo {
   std::string name;
   std::string what;     // in a sentence, for progress and doctor
@@ -94,6 +100,7 @@ class Workshop {
   fs::path qemu();
   fs::path guest_root();
   fs::path igt_root();
+  MesaRoot mesa_root();
   // A folder with the programs COLLECTION/PROGRAM of tests/selftests/list.
   fs::path selftests();
   // Builds the given meson targets; empty: all that a guest needs.
@@ -125,6 +132,7 @@ class Workshop {
   Inputs qemu_workspace_inputs() const;
   Inputs guest_root_inputs() const;
   Inputs igt_root_inputs() const;
+  Inputs mesa_root_inputs() const;
   Inputs selftest_inputs() const;
   // Inputs of the parts in build/ that are for one kernel, and where their products are.
   Inputs driver_inputs(const Kernel& kernel) const;
