@@ -80,4 +80,21 @@ MesaRoot Workshop::mesa_root() {
   return {.image = entry / "root.erofs", .headers = entry / "include"};
 }
 
+fs::path Workshop::mesa_tests() {
+  const fs::path program = meson_product("figment-mesa-tests");
+  if (make_nothing_) return program;
+  // Where tests/mesa/meson.build has it.
+  const fs::path link = meson_folder() / "vulkan-headers";
+  const fs::path headers = mesa_root().headers;
+  {
+    const Lock lock(places_.build / ".lock", {});
+    if (!fs::is_symlink(link) || fs::read_symlink(link) != headers) {
+      fs::remove(link);
+      fs::create_directory_symlink(headers, link);
+    }
+  }
+  programs({program.lexically_relative(meson_folder())});
+  return program;
+}
+
 }  // namespace figment::host

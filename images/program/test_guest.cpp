@@ -35,6 +35,15 @@ Argv guest_tests_command(const std::string& filter) {
   return {"env", "GTEST_COLOR=no", "figment-guest-tests", "--gtest_filter=" + filter};
 }
 
+GuestProgram guest_tests() {
+  return {.target = "figment-guest-tests", .needs = [](const std::string& filter) {
+            return GuestNeeds{.command = guest_tests_command(filter),
+                              .shares = {},
+                              .null_nvme = false,
+                              .directory = "/root"};
+          }};
+}
+
 TestResult result_of(const std::string& name, const std::string& complaint,
                      Clock::time_point since) {
   const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since);

@@ -21,6 +21,14 @@ GtestRun gtest_run_of(const Verdict& verdict);
 // The command for those guest tests (Suite.Case, separated by ':').
 Argv guest_tests_command(const std::string& filter);
 
+// A program of GoogleTest that runs in a guest.
+struct GuestProgram {
+  std::string target;  // of meson
+  // What it takes to run those of its tests.
+  std::function<GuestNeeds(const std::string& filter)> needs;
+};
+GuestProgram guest_tests();
+
 // A result of one test that began at `since`: passed without a complaint.
 TestResult result_of(const std::string& name, const std::string& complaint, Clock::time_point since);
 

@@ -13,6 +13,7 @@
 
 #include "demo.h"
 #include "kernel_tests.h"
+#include "mesa_tests.h"
 #include "suite_tests.h"
 #include "test_guest.h"
 
@@ -176,20 +177,22 @@ class CommandTest : public TestSource {
   fs::path folder_;
 };
 
-// figment-guest-tests on one kernel: "guest." is the kernel that was asked for, "debug." and so on
-// are those of that name.
+// A program of tests on one kernel. Those of figment-guest-tests: "guest." is the kernel that was
+// asked for, "debug." and so on are those of that name.
 class GuestTests : public TestSource {
  public:
   // `subset`: globs of Suite.Case, or none for all that make sense on the GPU that can do most.
-  GuestTests(Workshop& workshop, VmOptions vm, std::string prefix, std::vector<std::string> subset)
+  GuestTests(Workshop& workshop, VmOptions vm, std::string prefix, std::vector<std::string> subset,
+             GuestProgram program = guest_tests())
       : workshop_(workshop),
         vm_(std::move(vm)),
         prefix_(std::move(prefix)),
-        subset_(std::move(subset)) {}
+        subset_(std::move(subset)),
+        program_(std::move(program)) {}
 
   std::vector<std::string> names() override {
-    const Output list = capture({program(), "--gtest_list_tests"});
-    if (list.status != 0) throw Failure("figment-guest-tests cannot list its tests");
+    const Output list = capture({workshop_.meson_product(program_.target), "--gtest_list_tests"});
+    if (list.status != 0) throw Failure(program_.target + " cannot list its tests");
     std::vector<std::string> names = parse_test_list(list.text);
     std::erase_if(names, [this](const std::string& name) {
       if (!subset_.empty()) return !is_selected(name, subset_);
@@ -209,26 +212,25 @@ class GuestTests : public TestSource {
     std::vector<std::string> tests = selected;
     std::erase(tests, log_name());
     std::string reports;
-    const auto run_one = [&](const Argv& command, const auto& output) {
+    const auto run_one = [&](const GuestNeeds& needs, const auto& output) {
       // A guest that died is run again without the test that it died in: the names say which.
       const std::string rerun =
           "./figment test '" + prefix_ + "*'" +
           (prefix_ != vm_.kernel + "." && vm_.kernel != "stock" ? " --kernel " + vm_.kernel : "");
-      const Verdict verdict = run_test_guest(
-          workshop_, vm_,
-          {.command = command, .shares = {}, .null_nvme = false, .directory = "/root"}, rerun,
-          output);
+      const Verdict verdict = run_test_guest(workshop_, vm_, needs, rerun, output);
       if (!verdict.reports.empty()) reports += verdict.explanation();
       return gtest_run_of(verdict);
     };
     if (tests.empty()) {
       // Only the log is asked for: that of a guest that boots, loads the driver and unloads it.
-      run_one({"modprobe", "-r", "figment"}, std::function<void(std::string_view)>{});
+      GuestNeeds needs = program_.needs("");
+      needs.command = {"modprobe", "-r", "figment"};
+      run_one(needs, std::function<void(std::string_view)>{});
     } else {
       run_gtest(
           prefix_, without_prefix(tests, prefix_),
           [&](const std::string& filter, const auto& output) {
-            return run_one(guest_tests_command(filter), output);
+            return run_one(program_.needs(filter), output);
           },
           report);
     }
@@ -241,12 +243,12 @@ class GuestTests : public TestSource {
 
  private:
   std::string log_name() const { return prefix_ + "Kernel.log_holds_no_report"; }
-  fs::path program() const { return workshop_.meson_product("figment-guest-tests"); }
 
   Workshop& workshop_;
   VmOptions vm_;
   std::string prefix_;
   std::vector<std::string> subset_;
+  GuestProgram program_;
 };
 
 // In the place of tests that nobody gets who does not ask for them: says so.
@@ -473,7 +475,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   std::vector<std::string> prefixes = {"guest.",  "slow.",  "command.",   "iommu.",    "demo.",
                                        "events.", "debug.", "paranoid.",  "controls.", "mutants.",
                                        "kunit.",  "igt.",   "selftests.", "stressng.", "libdrm.",
-                                       "driver.", "chain.", kFuzzPrefix};
+                                       "mesa.",   "driver.", "chain.", kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");
@@ -524,6 +526,7 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
     targets.push_back(workshop.meson_product("figment-guest-tests").lexically_relative(folder));
   }
   if (!targets.empty()) workshop.programs(targets);
+  if (wanted("mesa.")) workshop.mesa_tests();
   if (wanted(kFuzzPrefix)) workshop.fuzzers(targets_of(workshop.fuzz_folder()));
 
   std::vector<std::unique_ptr<TestSource>> sources;
@@ -598,6 +601,10 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   other = judging;
   other.gpus = 2;
   add_suite(libdrm_suite(), other);
+  if (wanted("mesa.")) {
+    sources.push_back(std::make_unique<GuestTests>(
+        workshop, judging, "mesa.", std::vector<std::string>{}, tests_with_mesa(workshop)));
+  }
   if (wanted("events.")) {
     for (const bool iommu : {false, true}) {
       sources.push_back(std::make_unique<EventTests>(workshop, vm, iommu));

@@ -12,6 +12,7 @@
 //                      driver.
 //   kunit., igt., selftests., stressng., libdrm.
 //                      suites that others wrote, in a guest: suite_tests.h
+//   mesa.Suite.Case    figment-mesa-tests, in a guest: with Mesa's software Vulkan driver
 //   fuzz.*             the fuzzer of the model, and the bugs that it must find
 //   chain.*            figment-stress chain, in a guest with four GPUs
 //   demo.Oracle.*      figment-stress, in a guest, judged by its own results

@@ -105,6 +105,8 @@ class Workshop {
   fs::path selftests();
   // Builds the given meson targets; empty: all that a guest needs.
   void programs(const std::vector<std::string>& targets = {});
+  // The tests with Mesa, for which meson needs headers of mesa_root(). Their program.
+  fs::path mesa_tests();
   Driver driver(const Kernel& kernel);
   // Any module from its folder of sources, with its objects in `into`. What has not changed is not
   // compiled again; `words` go to make.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // figment-guest-tests: the driver's uAPI, from user space, in a guest, as root. The
-// kernel has a vote, too: a report in its log fails the test that was running.
+// kernel has a vote, too: a report in its log fails the test that was running. So it
+// is for the tests of tests/mesa.
 #include <gtest/gtest.h>
 
 #include <string>
