@@ -40,7 +40,8 @@ const std::vector<std::string> kOfTheHost = {"Removal.*"};
 const std::vector<std::string> kOfStock = {
     "Bench.*", "*Fork.under_gpu_writes_corrupts_nothing/child_writes_*",
     "*Fork.under_gpu_writes_corrupts_nothing/parent_writes_*",
-    "*Fork.under_gpu_writes_corrupts_nothing/exit_early_*"};
+    "*Fork.under_gpu_writes_corrupts_nothing/exit_early_*",
+    "*Fork.under_gpu_writes_corrupts_nothing/tree_*"};
 
 // A GPU that can put a job aside only between two packets: how a driver finds out that one does not
 // leave.
