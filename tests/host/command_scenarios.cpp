@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <regex>
 
 #include "cache.h"
 #include "scenario.h"
@@ -32,8 +33,11 @@ TEST_P(Mistakes, end_with_2_and_one_line_and_start_nothing) {
   const Finished run = run_figment(GetParam().arguments);
   EXPECT_EQ(run.status, 2);
   EXPECT_EQ(run.out, "");
-  EXPECT_EQ(std::ranges::count(run.err, '\n'), 1) << run.err;
-  EXPECT_TRUE(run.err.starts_with("figment: ")) << run.err;
+  // But for the progress of what has to be compiled to know the names of tests.
+  const std::string said =
+      std::regex_replace(run.err, std::regex("figment: (programs|fuzzers): .*\n"), "");
+  EXPECT_EQ(std::ranges::count(said, '\n'), 1) << run.err;
+  EXPECT_TRUE(said.starts_with("figment: ")) << run.err;
 }
 
 INSTANTIATE_TEST_SUITE_P(

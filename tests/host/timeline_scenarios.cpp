@@ -87,7 +87,7 @@ TEST(Timeline, has_what_two_gpus_and_the_driver_did_while_processes_forked) {
   // On the first GPU jobs that the kernel waits for; on the other one it takes pages away.
   const Finished run = run_figment(
       {"run", "--gpus", "2", "--timeline", file, "--", "sh", "-c",
-       "set -e; figment-stress --strategy fence --scenario both --seconds 0.5 --size 64K >&2; "
+       "set -e; figment-stress --strategy fence --scenario both --seconds 2 --size 64K >&2; "
        "figment-stress --gpu 1 --strategy preempt,fault --scenario both --seconds 1 --size 64K "
        ">&2; "
        "exit 7"});
