@@ -202,8 +202,8 @@ void add_fault_rows(const Json& cases, std::vector<Row>& rows) {
   }
 }
 
-// Engines that spin need nothing of the host; what they copy goes through its memory, on processors
-// that the guest needs, too, and has no target.
+// Engines that spin need nothing of the host; what they copy is done by one thread of it, for all
+// engines, and has no target.
 void add_engine_rows(const Json& cases, std::vector<Row>& rows) {
   for (const Json& busy : cases) {
     const bool spins = busy.at("busy_with") == "spin";
