@@ -473,10 +473,10 @@ std::vector<std::unique_ptr<TestSource>> test_sources(Workshop& workshop, const 
   std::vector<MesonTest> tests;
   // With a kernel of the user's choice the tests in guests are for that one.
   const bool all_kernels = vm.kernel == "stock";
-  std::vector<std::string> prefixes = {"guest.",  "slow.",  "command.",   "iommu.",    "demo.",
-                                       "events.", "debug.", "paranoid.",  "controls.", "mutants.",
-                                       "kunit.",  "igt.",   "selftests.", "stressng.", "libdrm.",
-                                       "mesa.",   "driver.", "chain.", kFuzzPrefix};
+  std::vector<std::string> prefixes = {"guest.",  "slow.",   "command.",   "iommu.",    "demo.",
+                                       "events.", "debug.",  "paranoid.",  "controls.", "mutants.",
+                                       "kunit.",  "igt.",    "selftests.", "stressng.", "libdrm.",
+                                       "mesa.",   "driver.", "chain.",     kFuzzPrefix};
   const auto find_tests = [&](const fs::path& folder, bool fuzz) {
     for (const auto& test : introspect(folder, "tests")) {
       const std::string name = test.at("name");

@@ -263,8 +263,8 @@ TEST_P(FileFollowed, nothing_is_lost_that_the_gpu_writes_while_pages_are_written
   ASSERT_DONE(bind(memory.bytes()));
   std::atomic<bool> stop = false;
   std::atomic<int> syncs = 0;
-  // Of some pages: each that is cleaned takes all of the range from the GPU, under `fence`, which on
-  // a kernel that checks itself took minutes for all of them.
+  // Of some pages: each that is cleaned takes all of the range from the GPU, under `fence`, which
+  // on a kernel that checks itself took minutes for all of them.
   std::thread writeback([&] {
     for (; !stop; ++syncs) ::msync(memory.bytes().data(), kBytes / 32, MS_SYNC);
   });
