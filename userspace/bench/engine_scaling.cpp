@@ -9,6 +9,7 @@
 
 #include "figment/buffer.h"
 #include "figment/command_list.h"
+#include "figment/queue.h"
 #include "job.h"
 #include "statistics.h"
 

@@ -24,6 +24,24 @@ namespace figment::bench {
 namespace {
 
 constexpr unsigned kWarmUp = 20;
+
+// An empty job, from SUBMIT to the end of the wait for its fence.
+class EmptyJob {
+ public:
+  explicit EmptyJob(const Device& device)
+      : vm_(device.vm()), queue_(vm_.queue()), end_(device.syncobj()) {}
+
+  void operator()() {
+    queue_.submit({.at = GpuVa{}, .signal = {end_.binary()}});
+    if (!end_.wait(after(kStuck))) throw std::runtime_error("an empty job did not end");
+  }
+
+ private:
+  Vm vm_;
+  Queue queue_;
+  Syncobj end_;
+};
+
 template <typename Work>
 void sample(Work& work, unsigned samples, std::vector<double>& us) {
   // Also after a turn of the other: what was asleep meanwhile is no part of the figure.
