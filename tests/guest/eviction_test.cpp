@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(strategies, EvictionOf,
 
 // Each has nearly all of VRAM; what one has written is there after the other was at work.
 TEST_P(EvictionOf, two_vms_take_turns) {
-  constexpr unsigned kRounds = 2;
+  constexpr unsigned kRounds = 4;
   Gpu one(GetParam());
   Gpu other(GetParam());
   const auto of_one = buffers(one.device, kFit);
@@ -135,7 +135,7 @@ TEST_P(EvictionOf, two_vms_take_turns) {
 
 // Both at the same time, and a CPU that writes to a buffer of one of them.
 TEST_P(EvictionOf, comes_at_any_moment) {
-  constexpr unsigned kRounds = 3;
+  constexpr unsigned kRounds = 6;
   Gpu one(GetParam());
   Gpu other(GetParam());
   const auto of_one = buffers(one.device, kFit);
