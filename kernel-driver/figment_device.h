@@ -93,6 +93,8 @@ struct figment_device {
 		bool on;
 		/** @pagemap.base: Pages that stand for VRAM, and for no address of a CPU. */
 		struct dev_pagemap base;
+		/** @pagemap.ops: Of @pagemap.base: those of drm_pagemap, but one. Constant. */
+		struct dev_pagemap_ops ops;
 		/** @pagemap.blocks: Allocations by their first page; its lock is a leaf. */
 		struct xarray blocks;
 		/** @pagemap.used: Those with pages in use, the last one used at the end. */

@@ -403,6 +403,23 @@ static const struct drm_pagemap_ops figment_pagemap_ops = {
 	.destroy = figment_pagemap_free,
 };
 
+/* --- a CPU wants a page ----------------------------------------------------- */
+
+/*
+ * &dev_pagemap_ops.migrate_to_ram. The lock and the reference that the kernel has taken are
+ * those of the folio, whichever page of it the CPU wants; so say that they are of its first page.
+ *
+ * The folio may have to be split for the migration (a CPU has entries of 4 KiB for it). Lock
+ * and reference go to the part that has the page then, but migrate_vma_collect_pmd() of Linux 7.3
+ * does not notice when that is another than before: it takes the first part for locked, which
+ * it is not, and the unlocking of what is not locked leaves it locked for ever.
+ */
+static vm_fault_t figment_pagemap_migrate_to_ram(struct vm_fault *vmf)
+{
+	vmf->page = folio_page(page_folio(vmf->page), 0);
+	return drm_pagemap_pagemap_ops_get()->migrate_to_ram(vmf);
+}
+
 /* --- eviction ------------------------------------------------------------- */
 
 /*
@@ -736,7 +753,9 @@ int figment_pagemap_init(struct figment_device *fdev, struct pci_dev *pdev)
 	base->range.start = res->start;
 	base->range.end = res->end;
 	base->nr_range = 1;
-	base->ops = drm_pagemap_pagemap_ops_get();
+	fdev->pagemap.ops = *drm_pagemap_pagemap_ops_get();
+	fdev->pagemap.ops.migrate_to_ram = figment_pagemap_migrate_to_ram;
+	base->ops = &fdev->pagemap.ops;
 	/* Each device by itself: none reaches the VRAM of another. */
 	base->owner = fdev;
 	pages = devm_memremap_pages(&pdev->dev, base);

@@ -89,6 +89,19 @@ TEST_P(SvmVramPages, goes_to_vram_and_comes_back_when_a_cpu_wants_it) {
   EXPECT_EQ(Migrations::of(gpu_.device).to_system - before.to_system, kLarge / kPageBytes);
 }
 
+// What is one huge page in VRAM has entries of 4 KiB in the process after a part of it was made
+// different; a CPU wants it from the middle first, and then all of it.
+TEST_P(SvmVramPages, comes_back_from_its_middle) {
+  const Mapping memory = memory_of(2_MiB);
+  number(memory);
+  move_all(memory.bytes());
+  ASSERT_EQ(::mprotect(memory.bytes().last(kPageBytes).data(), kPageBytes, PROT_READ), 0);
+  constexpr std::uint64_t kMiddle = 5 * kPageBytes / sizeof(std::uint64_t);
+  EXPECT_EQ(memory.as<std::uint64_t>()[kMiddle], kMiddle);
+  EXPECT_EQ(wrong(memory.bytes()), 0u);
+  EXPECT_EQ(pages_in_vram(memory.bytes()), 0u);
+}
+
 TEST_P(SvmVramPages, is_where_the_gpu_works) {
   const Mapping memory = memory_of(kLarge);
   number(memory);
