@@ -27,6 +27,7 @@ struct Mutant {
   std::string run;     // any command for the shell of the guest
   std::string kernel;  // debug, paranoid or stock
   bool iommu = false;  // on a machine with one
+  bool two_gpus = false;
   GpuProperties gpu;   // of the GPU
   // What must be seen: a report of this kind in the kernel's log; or, with none, that the test or
   // command fails while the log stays clean; `output` must be in what it prints then.

@@ -92,6 +92,7 @@ class MutantTests : public TestSource {
     VmOptions vm = vm_;
     vm.kernel = mutant.kernel;
     vm.iommu = mutant.iommu;
+    if (mutant.two_gpus) vm.gpus = 2;
     vm.gpu.insert(vm.gpu.end(), mutant.gpu.begin(), mutant.gpu.end());
     const Argv command = mutant.run.empty() ? guest_tests_command(mutant.test)
                                             : Argv{"sh", "-c", mutant.run};
@@ -152,6 +153,8 @@ Mutant parse_mutant(const std::string& name, std::string_view patch) {
     else if (key == "Run") mutant.run = value;
     else if (key == "Kernel") mutant.kernel = value;
     else if (key == "Machine" && value == "iommu") mutant.iommu = true;
+    else if (key == "Machine" && value == "two GPUs")
+      mutant.two_gpus = true;
     else if (key == "Gpu") mutant.gpu = parse_gpu(value);
     else if (key == "Report") mutant.report = value;
     else if (key == "Output") mutant.output = value;

@@ -36,6 +36,7 @@ TEST(Mutant, may_need_a_machine_of_its_own) {
   const Mutant found =
       mutant("Test: A.b\nKernel: stock\nMachine: iommu\nGpu: preempt-ns=5,faults=off\n");
   EXPECT_TRUE(found.iommu);
+  EXPECT_TRUE(mutant("Test: A.b\nKernel: stock\nMachine: two GPUs\n").two_gpus);
   EXPECT_THAT(found.gpu, ElementsAre(std::pair{"preempt-ns", "5"}, std::pair{"faults", "off"}));
 }
 
