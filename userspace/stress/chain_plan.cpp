@@ -18,12 +18,12 @@ constexpr std::chrono::microseconds kQuickJob{5'000};
 /// seen not to wait; and so that the kernel meets one when it takes pages.
 constexpr unsigned kLongFactor = 4;
 constexpr bool has_long_jobs(ChainKind kind) {
-  return kind == ChainKind::control || kind == ChainKind::pressure;
+  return kind == ChainKind::control || kind == ChainKind::pressure || kind == ChainKind::kswapd;
 }
 
 /// What is done once, and not for each number of GPUs: with most of them.
 constexpr bool is_done_once(ChainKind kind) {
-  return kind == ChainKind::pressure || kind == ChainKind::control || kind == ChainKind::hang;
+  return kind == ChainKind::hang || has_long_jobs(kind);
 }
 
 }  // namespace

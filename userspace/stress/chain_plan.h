@@ -21,7 +21,8 @@ enum class ChainKind {
   chain,     // each GPU waits for the one before
   two_pass,  // each has jobs of its own; the driver as it is
   one_pass,  // the same, and each notifier waits before the next one is called
-  pressure,  // chains while the kernel takes memory back
+  pressure,  // chains while the kernel takes memory back from a cgroup
+  kswapd,    // chains while it does so from everybody
   control,   // chains under `unsafe`
   hang,      // the job of one GPU of the chain never ends by itself
 };
@@ -38,6 +39,8 @@ inline constexpr std::array kChainKinds = {
     ChainKindInfo{ChainKind::one_pass, "one-pass",
                   "the same, and each notifier waits before the next one is called"},
     ChainKindInfo{ChainKind::pressure, "pressure", "chains in a small memory cgroup, with swap"},
+    ChainKindInfo{ChainKind::kswapd, "kswapd",
+                  "chains while kswapd makes room on the whole machine, with swap"},
     ChainKindInfo{ChainKind::control, "control", "chains under `unsafe`; must corrupt memory"},
     ChainKindInfo{ChainKind::hang, "hang", "one GPU of the chain hangs; only when asked for"},
 };
@@ -67,6 +70,10 @@ struct ChainConfig {
   /// Jobs of a GPU have nothing to do with those of the others.
   [[nodiscard]] constexpr bool apart() const {
     return kind == ChainKind::two_pass || kind == ChainKind::one_pass;
+  }
+  /// The kernel takes memory back meanwhile.
+  [[nodiscard]] constexpr bool reclaims() const {
+    return kind == ChainKind::pressure || kind == ChainKind::kswapd;
   }
 };
 

@@ -37,6 +37,9 @@ std::string end_of(const ChainResult& row) {
   if (row.config.kind == ChainKind::pressure) {
     return std::format("{} notifiers of busy GPUs", row.busy_calls);
   }
+  if (row.config.kind == ChainKind::kswapd) {
+    return std::format("{} of busy GPUs, {} pages scanned", row.busy_calls, row.scanned);
+  }
   return row.attempts > 1 ? std::format("measured {} times", row.attempts) : "";
 }
 
@@ -84,6 +87,7 @@ Json to_json(const ChainResult& row) {
               {"corrupt_words", row.corrupt_words},
               {"early_forks", row.early_forks},
               {"busy_calls", row.busy_calls},
+              {"kswapd_scanned", row.scanned},
               {"hang_error", row.hang_error},
               {"kernel_reports", row.kernel_reports},
               {"story", row.story},

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -26,6 +27,7 @@
 #include "statistics.h"
 #include "swap.h"
 #include "view.h"
+#include "watermarks.h"
 
 namespace figment::stress {
 namespace {
@@ -39,13 +41,16 @@ constexpr unsigned kAttempts = 3;
 /// How long the driver lets a job run that hangs. Jobs of a chain are far shorter.
 constexpr auto kHangTimeoutMs = "500";
 
-/// Under pressure: what the cgroup may have beside the range, and what somebody else in it wants.
+/// In a cgroup: what it may have beside the range, and what somebody else in it wants.
 constexpr std::uint64_t kPressureRoom = 6_MiB;
 constexpr std::uint64_t kPressureHog = 12_MiB;
-/// Pages that it takes between two looks of the kernel for memory.
+/// Pages that it wants between two looks of the kernel for memory.
 constexpr std::uint64_t kPressureStep = 512;
 /// Rounds until the kernel has taken a page of a busy GPU; it usually does so in the first.
 constexpr std::uint64_t kPressureRounds = 200;
+
+/// The same for kswapd, which may not think that any is old enough.
+constexpr std::uint64_t kKswapdRounds = 20;
 
 /// What a child and its parent tell each other.
 struct Talk {
@@ -74,6 +79,14 @@ template <typename Field>
 double most(const std::vector<ChainFork>& forks, Field field) {
   return summarise(column(forks, field)).max;
 }
+
+/// Has the kernel look for memory: which pages are old enough is for the kernel to say.
+struct Pressure {
+  std::string_view by;   // whose notifiers count: what names of threads begin with; empty: all
+  std::uint64_t rounds;  // at most, until there was one of a busy GPU
+  std::function<void()> begin;
+  std::function<void()> push;  // again and again
+};
 
 /// The GPUs of a row and the memory that they share.
 class Chain {
@@ -114,27 +127,21 @@ class Chain {
     }
   }
 
-  /// Chains, while a thread that is in the same cgroup wants more memory than there is, and has the
-  /// kernel look for some now and then: which pages are old enough is for the kernel to say.
-  void press(const Cgroup& group) {
+  /// Chains under pressure, which begins when everything is there that is needed to see it.
+  void press(const Pressure& pressure) {
     ChainTracer tracer(Mode::busy_calls, ::gettid());
+    pressure.begin();
     std::atomic<bool> stop = false;
     std::thread hog([&] {
-      const Mapping memory = anonymous_memory(kPressureHog);
-      for (std::uint64_t page = 0; !stop; ++page) {
-        ++memory.as<Word>()[page * oracle::kWordsPerPage % memory.as<Word>().size()];
-        // EAGAIN: it was not that much.
-        if (page % kPressureStep == 0) {
-          std::ignore = group.set("memory.reclaim", std::to_string(kPressureRoom));
-        }
-      }
+      while (!stop) pressure.push();
     });
     try {
-      for (std::uint64_t round = 0; round < kPressureRounds; ++round) {
+      for (std::uint64_t round = 0; round < pressure.rounds; ++round) {
         if (round >= config_.rounds && result_.busy_calls > 0) break;
         tracer.begin();
         run_chain({.spin = config_.job});
-        result_.busy_calls += count_busy_calls(tracer.end(), start(), start() + config_.bytes);
+        result_.busy_calls +=
+            count_busy_calls(tracer.end(), start(), start() + config_.bytes, pressure.by);
         view_->check_idle();
       }
     } catch (...) {
@@ -371,10 +378,38 @@ class Chain {
   std::vector<std::string> buses_;
 };
 
+/// Wants more memory than the cgroup may have, and has the kernel look for some now and then.
+class CgroupHog {
+ public:
+  explicit CgroupHog(std::uint64_t bytes) {
+    if (const int error = group_.set("memory.max", std::to_string(bytes + kPressureRoom))) {
+      fail(error, "memory.max");
+    }
+    group_.enter();
+  }
+  void push() {
+    for (std::uint64_t n = 0; n < kPressureStep; ++n, page_ += oracle::kWordsPerPage) {
+      ++memory_.as<Word>()[page_ % memory_.as<Word>().size()];
+    }
+    // EAGAIN: it was not that much.
+    std::ignore = group_.set("memory.reclaim", std::to_string(kPressureRoom));
+  }
+
+ private:
+  Cgroup group_;
+  Mapping memory_ = anonymous_memory(kPressureHog);
+  std::uint64_t page_ = 0;
+};
+
 void run_kind(const ChainConfig& config, ChainResult& result) {
   std::optional<ScopedModuleParameter> parameter;
   std::optional<ScopedSwap> swap;
-  std::optional<Cgroup> group;
+  std::optional<CgroupHog> hog;
+  std::optional<ScopedWatermarks> watermarks;
+  if (config.reclaims()) {
+    swap.emplace();
+    if (!has_swap()) throw Lacks("there is no swap");
+  }
   switch (config.kind) {
     case ChainKind::chain:
     case ChainKind::two_pass:
@@ -389,19 +424,22 @@ void run_kind(const ChainConfig& config, ChainResult& result) {
       parameter.emplace("job_timeout_ms", kHangTimeoutMs);
       break;
     case ChainKind::pressure:
-      swap.emplace();
-      if (!has_swap()) throw Lacks("there is no swap");
-      group.emplace();
-      if (const int error =
-              group->set("memory.max", std::to_string(config.bytes + kPressureRoom))) {
-        fail(error, "memory.max");
-      }
-      group->enter();
+      hog.emplace(config.bytes);
+      break;
+    case ChainKind::kswapd:
       break;
   }
   Chain chain(config, result);
   if (config.kind == ChainKind::pressure) {
-    chain.press(*group);
+    chain.press(
+        {.by = "", .rounds = kPressureRounds, .begin = [] {}, .push = [&] { hog->push(); }});
+  } else if (config.kind == ChainKind::kswapd) {
+    const std::uint64_t before = pages_kswapd_has_scanned();
+    chain.press({.by = "kswapd",
+                 .rounds = kKswapdRounds,
+                 .begin = [&] { watermarks.emplace(); },
+                 .push = [&] { watermarks->cross(); }});
+    result.scanned = pages_kswapd_has_scanned() - before;
   } else if (config.kind == ChainKind::hang) {
     chain.measure(Mode::story);
   } else {
@@ -469,6 +507,7 @@ double ChainResult::limit_us() const {
       return apart_limit(slowest_us(), idle_notifier_us());
     case ChainKind::one_pass:
     case ChainKind::pressure:
+    case ChainKind::kswapd:
     case ChainKind::control:
     case ChainKind::hang:
       return 0;
@@ -514,6 +553,9 @@ std::vector<std::string> complaints(const ChainResult& row) {
   std::ranges::move(time_complaints(row), std::back_inserter(found));
   if (kind == ChainKind::pressure && row.busy_calls == 0) {
     found.emplace_back("the kernel has taken no page while a chain was pending");
+  }
+  if (kind == ChainKind::kswapd && row.scanned == 0) {
+    found.emplace_back("kswapd has not looked for memory while chains were pending");
   }
   if (kind == ChainKind::hang && row.hang_error != ETIME) {
     found.push_back(std::format("the job that hung ended with '{}', not with '{}'",

@@ -36,6 +36,7 @@ struct ChainResult {
   std::uint64_t corrupt_words = 0;
   std::uint64_t early_forks = 0;  // that returned before jobs had ended that they had to wait for
   std::uint64_t busy_calls = 0;   // under pressure: notifiers while jobs were in flight
+  std::uint64_t scanned = 0;      // pages that kswapd has looked at meanwhile
   std::uint64_t kernel_reports = 0;
   int hang_error = 0;              // errno of the job that hung
   std::vector<std::string> story;  // of one fork with busy GPUs: who waited for whom

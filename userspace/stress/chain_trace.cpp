@@ -258,10 +258,12 @@ ChainTrace parse_chain_trace(std::string_view text, pid_t thread, std::uint64_t 
   return parser.finish();
 }
 
-std::uint64_t count_busy_calls(std::string_view text, std::uint64_t start, std::uint64_t end) {
+std::uint64_t count_busy_calls(std::string_view text, std::uint64_t start, std::uint64_t end,
+                               std::string_view task) {
   std::uint64_t count = 0;
   for_each_line(text, [&](const Line& line) {
-    if (line.event == "figment_notifier" && touches(line, start, end)) {
+    const std::string_view name = line.text.substr(line.text.find_first_not_of(' '));
+    if (line.event == "figment_notifier" && touches(line, start, end) && name.starts_with(task)) {
       count += line.number("busy");
     }
   });

@@ -66,10 +66,10 @@ struct ChainTrace {
 [[nodiscard]] ChainTrace parse_chain_trace(std::string_view text, pid_t thread, std::uint64_t start,
                                            std::uint64_t end);
 
-/// How often a notifier was called, by any thread, for bytes of [start, end), while jobs of its
-/// device were in flight.
+/// How often a notifier was called for bytes of [start, end), while jobs of its device were in
+/// flight, by threads whose names begin with `task`.
 [[nodiscard]] std::uint64_t count_busy_calls(std::string_view text, std::uint64_t start,
-                                             std::uint64_t end);
+                                             std::uint64_t end, std::string_view task = {});
 
 /// The same as lines for people. `buses`: of GPU 0, 1, .. as the trace names them; a device that is
 /// not among them keeps its name. `thread` forked.

@@ -38,7 +38,7 @@ TEST(ChainPlan, has_as_many_gpus_as_there_are) {
 TEST(ChainPlan, has_everything_but_hangs) {
   EXPECT_THAT(names_of(chain_plan({.gpus = {2, 4}}, 4)),
               ElementsAre("chain 2", "chain 4", "two-pass 2", "two-pass 4", "one-pass 2",
-                          "one-pass 4", "pressure 4", "control 4"));
+                          "one-pass 4", "pressure 4", "kswapd 4", "control 4"));
 }
 
 TEST(ChainPlan, hangs_once_and_only_a_gpu_that_is_in_the_chain) {
@@ -131,6 +131,7 @@ TEST(ChainTrace, counts_notifiers_of_busy_gpus_by_any_thread) {
   EXPECT_EQ(count_busy_calls(kText, kStart, kEnd), 3u);
   EXPECT_EQ(count_busy_calls(kText, kStart + 0x1000, kEnd), 2u);
   EXPECT_EQ(count_busy_calls(kText, kStart + 0x10'0000, kStart + 0x20'0000), 0u);
+  EXPECT_EQ(count_busy_calls(kText, kStart, kEnd, "nobody"), 0u);
 }
 
 TEST(ChainTrace, of_a_notifier_without_an_end_is_an_error) {
@@ -202,6 +203,7 @@ TEST(ChainRow, with_corrupt_words_is_wrong_unless_it_is_the_control) {
 
 TEST(ChainRow, that_has_not_seen_what_it_is_about_is_wrong) {
   EXPECT_THAT(complaints(row_of(ChainKind::pressure, 2)), ElementsAre(HasSubstr("no page")));
+  EXPECT_THAT(complaints(row_of(ChainKind::kswapd, 2)), ElementsAre(HasSubstr("kswapd has not")));
   ChainResult row = row_of(ChainKind::hang, 2);
   EXPECT_THAT(complaints(row), ElementsAre(HasSubstr("the job that hung")));
   row.hang_error = ETIME;
