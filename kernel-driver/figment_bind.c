@@ -41,8 +41,6 @@ struct figment_bind_op {
 	u64 offset;
 	/** @bo: For MAP; holds a reference. */
 	struct figment_bo *bo;
-	/** @held: figment_bo_hold() has been called. */
-	bool held;
 	/** @vm_bo: For MAP; holds a reference. */
 	struct drm_gpuvm_bo *vm_bo;
 	/** @userptr: For MAP_USERPTR; holds a reference. */
@@ -59,8 +57,8 @@ struct figment_bind {
 	struct figment_vm *vm;
 	struct figment_bind_op *ops;
 	u32 count;
-	/** @fresh: Userptrs that it brings in, by &figment_userptr.fresh_link. */
-	struct list_head fresh;
+	/** @fresh: Userptrs that it brings in, and buffers that may move. */
+	struct figment_fresh fresh;
 	/** @stock: Page tables. */
 	struct figment_pt_stock stock;
 	/** @flush: What execution leaves to flush, and tables to free. */
@@ -114,16 +112,13 @@ static int figment_bind_plan_bo(struct figment_bind *bind, struct figment_bind_o
 	ret = figment_bo_pin(op->bo);
 	if (ret)
 		return ret;
-	/* Until figment_bind_free(). Before the VM has it: who evicts finds all that have. */
-	ret = figment_bo_hold(op->bo);
-	if (ret)
-		return ret;
-	op->held = true;
+	if (figment_bo_moves(op->bo))
+		bind->fresh.objects[bind->fresh.count++] = obj;
 
 	vm_bo = drm_gpuvm_bo_create(&bind->vm->base, obj);
 	if (!vm_bo)
 		return -ENOMEM;
-	/* The one that there is already, or this one. */
+	/* The one that there is already, or this one. Who moves the buffer finds all of them. */
 	op->vm_bo = drm_gpuvm_bo_obtain_prealloc(vm_bo);
 	return 0;
 }
@@ -137,7 +132,7 @@ static int figment_bind_plan_userptr(struct figment_bind *bind, struct figment_b
 		return PTR_ERR(userptr);
 
 	op->userptr = userptr;
-	list_add_tail(&userptr->fresh_link, &bind->fresh);
+	list_add_tail(&userptr->fresh_link, &bind->fresh.userptrs);
 	return 0;
 }
 
@@ -196,7 +191,9 @@ static int figment_bind_plan(struct figment_bind *bind, struct drm_file *file,
 
 	ret = -ENOMEM;
 	bind->ops = kvcalloc(array->count, sizeof(*bind->ops), GFP_KERNEL_ACCOUNT);
-	if (!bind->ops)
+	bind->fresh.objects = kvcalloc(array->count, sizeof(*bind->fresh.objects),
+				       GFP_KERNEL_ACCOUNT);
+	if (!bind->ops || !bind->fresh.objects)
 		goto free_in;
 
 	for (i = 0; i < array->count; i++) {
@@ -221,7 +218,7 @@ static struct figment_bind *figment_bind_alloc(struct figment_vm *vm)
 
 	/* Dropped in figment_bind_free(). */
 	bind->vm = figment_vm_get(vm);
-	INIT_LIST_HEAD(&bind->fresh);
+	INIT_LIST_HEAD(&bind->fresh.userptrs);
 	INIT_LIST_HEAD(&bind->dead);
 	figment_pt_stock_init(&bind->stock);
 	figment_pt_flush_init(&bind->flush);
@@ -236,8 +233,8 @@ static void figment_bind_free(struct figment_bind *bind)
 	u32 i;
 
 	/* The list is ours, and its members may live on. */
-	while (!list_empty(&bind->fresh))
-		list_del_init(bind->fresh.next);
+	while (!list_empty(&bind->fresh.userptrs))
+		list_del_init(bind->fresh.userptrs.next);
 
 	for (i = 0; i < bind->count; i++) {
 		struct figment_bind_op *op = &bind->ops[i];
@@ -248,12 +245,11 @@ static void figment_bind_free(struct figment_bind *bind)
 			figment_userptr_put(op->userptr);
 		if (op->vm_bo)
 			drm_gpuvm_bo_put_deferred(op->vm_bo);
-		if (op->held)
-			figment_bo_release(op->bo);
 		if (op->bo)
 			drm_gem_object_put(&op->bo->shmem.base);
 	}
 	kvfree(bind->ops);
+	kvfree(bind->fresh.objects);
 
 	figment_vma_free_dead(vm, &bind->dead);
 	figment_pt_free_tables(&vm->pt, &bind->flush.retired);
@@ -318,15 +314,15 @@ struct figment_bind_extent {
 	struct figment_bind *bind;
 	u64 address;
 	u64 flags;
+	bool huge;
 };
 
 static int figment_bind_map_extent(void *data, const struct figment_extent *extent)
 {
 	struct figment_bind_extent *at = data;
 
-	/* What may be evicted keeps its tables. */
 	figment_pt_map(&at->bind->vm->pt, &at->bind->stock, at->address, extent->bytes,
-		       extent->address | at->flags, !(at->flags & FIGMENT_PTE_VRAM));
+		       extent->address | at->flags, at->huge);
 	at->address += extent->bytes;
 	return 0;
 }
@@ -357,6 +353,8 @@ int figment_bind_step_map(struct drm_gpuva_op *op, void *priv)
 			.flags = FIGMENT_PTE_VALID | FIGMENT_PTE_LEAF |
 				 (now->bo->vram ? FIGMENT_PTE_VRAM : 0) |
 				 (now->read_only ? 0 : FIGMENT_PTE_WRITE),
+			/* What may have to go keeps its tables. */
+			.huge = !figment_bo_moves(now->bo),
 		};
 
 		figment_bo_visit(now->bo, now->offset, now->size,
@@ -495,14 +493,15 @@ const struct drm_sched_backend_ops figment_bind_sched_ops = {
 static int figment_bind_push(struct figment_bind *bind)
 {
 	struct figment_vm *vm = bind->vm;
+	struct figment_vm_hold hold;
 	struct dma_fence *fence;
 	bool cookie;
-	int idx, ret;
+	int ret;
 
 	ret = mutex_lock_interruptible(&vm->lock);
 	if (ret)
 		return ret;
-	ret = figment_vm_begin_job(vm, &bind->fresh, &idx);
+	ret = figment_vm_begin_job(vm, &bind->fresh, &hold);
 	if (ret)
 		goto unlock;
 
@@ -516,7 +515,7 @@ static int figment_bind_push(struct figment_bind *bind)
 	drm_sched_entity_push_job(&bind->job);
 	dma_fence_end_signalling(cookie);
 
-	figment_vm_end_job(vm, idx);
+	figment_vm_end_job(vm, &hold);
 unlock:
 	mutex_unlock(&vm->lock);
 	return ret;
@@ -577,7 +576,8 @@ static int figment_bind_sync(struct figment_bind *bind, struct drm_file *file,
 			     const struct drm_figment_vm_bind *args)
 {
 	struct figment_vm *vm = bind->vm;
-	int idx, ret;
+	struct figment_vm_hold hold;
+	int ret;
 
 	ret = figment_bind_plan(bind, file, &args->ops);
 	if (ret)
@@ -586,10 +586,10 @@ static int figment_bind_sync(struct figment_bind *bind, struct drm_file *file,
 	if (ret)
 		goto free_bind;
 
-	ret = figment_vm_begin_job(vm, &bind->fresh, &idx);
+	ret = figment_vm_begin_job(vm, &bind->fresh, &hold);
 	if (!ret) {
 		figment_bind_execute(bind);
-		figment_vm_end_job(vm, idx);
+		figment_vm_end_job(vm, &hold);
 	}
 	mutex_unlock(&vm->lock);
 free_bind:

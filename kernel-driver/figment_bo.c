@@ -2,7 +2,8 @@
 /*
  * Buffers. In system memory they are shmem, from the first mapping on with all
  * pages present, and never move. In VRAM they are blocks of a buddy allocator, cleared
- * before user space gets to see them, which others may take away (figment_eviction.c).
+ * before user space gets to see them, which others may take away (figment_eviction.c,
+ * figment_export.c). Those of others are where their exporter has them (figment_import.c).
  * No fence is of interest to a buffer but those of the VMs that have it: memory is given
  * back when the last mapping is gone from page tables and TLB.
  */
@@ -25,11 +26,14 @@
 #include "figment_bo.h"
 #include "figment_device.h"
 #include "figment_eviction.h"
+#include "figment_export.h"
+#include "figment_import.h"
 
 /* Bytes of VRAM that a fault maps at most. */
 #define FIGMENT_FAULT_AROUND	SZ_256K
 
-static void figment_bo_track(struct figment_bo *bo)
+/** figment_bo_track() - Let an unplug find a buffer that is mapped for DMA. */
+void figment_bo_track(struct figment_bo *bo)
 {
 	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
 
@@ -37,7 +41,8 @@ static void figment_bo_track(struct figment_bo *bo)
 	list_add_tail(&bo->device_link, &fdev->bos.list);
 }
 
-static void figment_bo_untrack(struct figment_bo *bo)
+/** figment_bo_untrack() - It is about to be freed. */
+void figment_bo_untrack(struct figment_bo *bo)
 {
 	struct figment_device *fdev = to_figment_device(bo->shmem.base.dev);
 
@@ -45,14 +50,16 @@ static void figment_bo_untrack(struct figment_bo *bo)
 	list_del_init(&bo->device_link);
 }
 
-static enum drm_gem_object_status figment_bo_status(struct drm_gem_object *obj)
+/** figment_bo_status() - &drm_gem_object_funcs.status. */
+enum drm_gem_object_status figment_bo_status(struct drm_gem_object *obj)
 {
 	struct figment_bo *bo = to_figment_bo(obj);
 
 	if (bo->vram)
 		return list_empty(&bo->blocks) ? 0 : DRM_GEM_OBJECT_RESIDENT;
-	return READ_ONCE(bo->shmem.pages) || drm_gem_is_imported(obj) ?
-	       DRM_GEM_OBJECT_RESIDENT : 0;
+	if (bo->attach)
+		return READ_ONCE(bo->sgt) ? DRM_GEM_OBJECT_RESIDENT : 0;
+	return READ_ONCE(bo->shmem.pages) ? DRM_GEM_OBJECT_RESIDENT : 0;
 }
 
 /* --- system memory ------------------------------------------------------- */
@@ -238,6 +245,7 @@ static void figment_bo_vram_free(struct drm_gem_object *obj)
 
 static const struct drm_gem_object_funcs figment_bo_vram_funcs = {
 	.free = figment_bo_vram_free,
+	.export = figment_export,
 	.mmap = figment_bo_vram_mmap,
 	.status = figment_bo_status,
 	.vm_ops = &figment_bo_vram_vm_ops,
@@ -313,7 +321,7 @@ put:
 	return ERR_PTR(ret);
 }
 
-/* --- both ---------------------------------------------------------------- */
+/* --- all of them --------------------------------------------------------- */
 
 static struct drm_gem_object *figment_bo_create_system(struct figment_device *fdev, u64 size)
 {
@@ -329,35 +337,6 @@ static struct drm_gem_object *figment_bo_create_system(struct figment_device *fd
 
 	figment_bo_track(to_figment_bo(&shmem->base));
 	return &shmem->base;
-}
-
-/**
- * figment_bo_import() - &drm_driver.gem_prime_import_sg_table: a buffer of somebody else.
- * @drm: the device
- * @attach: to the exporter
- * @sgt: pages that are mapped for us
- *
- * The attachment is static: an exporter that could move the memory pins it until the
- * buffer is freed, as our page tables have it until then.
- *
- * Return: the object, or an ERR_PTR.
- */
-struct drm_gem_object *figment_bo_import(struct drm_device *drm, struct dma_buf_attachment *attach,
-					 struct sg_table *sgt)
-{
-	struct drm_gem_object *obj;
-	int idx;
-
-	/* Either an unplug finds it, or it finds the device unplugged. */
-	if (!drm_dev_enter(drm, &idx))
-		return ERR_PTR(-ENODEV);
-	obj = drm_gem_shmem_prime_import_sg_table(drm, attach, sgt);
-	if (!IS_ERR(obj)) {
-		to_figment_bo(obj)->attach = attach;
-		figment_bo_track(to_figment_bo(obj));
-	}
-	drm_dev_exit(idx);
-	return obj;
 }
 
 /** figment_bo_create_ioctl() - DRM_IOCTL_FIGMENT_BO_CREATE. */
@@ -405,9 +384,9 @@ int figment_bo_mmap_offset_ioctl(struct drm_device *drm, void *data, struct drm_
 
 /**
  * figment_bo_pin() - Make the pages of a buffer present and mapped for DMA.
- * @bo: the buffer
+ * @bo: the buffer, of any kind
  *
- * It stays so until the buffer is freed. Sleeps and allocates.
+ * If it never moves it stays so until it is freed. Sleeps and allocates.
  *
  * Return: 0, or a negative errno.
  */
@@ -415,14 +394,10 @@ int figment_bo_pin(struct figment_bo *bo)
 {
 	struct sg_table *sgt;
 
-	if (bo->vram || READ_ONCE(bo->sgt))
+	if (figment_bo_moves(bo) || READ_ONCE(bo->sgt))
 		return 0;
 
-	if (bo->attach)
-		/* None: the device is unplugged. */
-		sgt = bo->shmem.sgt ?: ERR_PTR(-ENODEV);
-	else
-		sgt = drm_gem_shmem_get_pages_sgt(&bo->shmem);
+	sgt = drm_gem_shmem_get_pages_sgt(&bo->shmem);
 	if (IS_ERR(sgt))
 		return PTR_ERR(sgt);
 
@@ -432,24 +407,12 @@ int figment_bo_pin(struct figment_bo *bo)
 }
 ALLOW_ERROR_INJECTION(figment_bo_pin, ERRNO);
 
-/* What the exporter has mapped for the device, and would keep so until the buffer is freed. */
-static void figment_bo_unmap_imported(struct figment_bo *bo)
-{
-	struct sg_table *sgt = bo->shmem.sgt;
-
-	/* Nobody binds any more, and freeing the buffer only detaches then. */
-	bo->shmem.sgt = NULL;
-	WRITE_ONCE(bo->sgt, NULL);
-	if (sgt)
-		dma_buf_unmap_attachment_unlocked(bo->attach, sgt, DMA_BIDIRECTIONAL);
-}
-
 static void figment_bo_unmap_dma(struct figment_bo *bo)
 {
 	struct drm_gem_shmem_object *shmem = &bo->shmem;
 
 	if (bo->attach) {
-		figment_bo_unmap_imported(bo);
+		figment_import_unplug(bo);
 		return;
 	}
 

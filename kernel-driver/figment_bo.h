@@ -7,6 +7,7 @@
 
 #include <drm/drm_gem_shmem_helper.h>
 
+struct dma_buf;
 struct dma_buf_attachment;
 struct dmem_cgroup_pool_state;
 struct drm_file;
@@ -22,21 +23,36 @@ struct figment_bo {
 	bool vram;
 	/** @attach: Of an imported buffer, to its exporter; constant. Or NULL. */
 	struct dma_buf_attachment *attach;
-	/** @sgt: DMA addresses in system memory, from figment_bo_pin() on; constant then. */
+	/**
+	 * @sgt: DMA addresses in system memory: from figment_bo_pin() on, constant then. Of an
+	 * imported buffer: while it is mapped; under its reservation, or as long as entries of
+	 * a VM point there, under its &figment_pt_space.lock.
+	 */
 	struct sg_table *sgt;
+	/** @leaving: Of an imported buffer: @sgt is about to go; under its reservation. */
+	bool leaving;
+	/**
+	 * @exports: How often others have mapped it, for VRAM: not zero, and it is not there.
+	 * Under its reservation, as what follows.
+	 */
+	u32 exports;
+	/** @export_pages: Pages of the shmem file, while others have it mapped. */
+	struct page **export_pages;
+	/** @export_buf: Through this. */
+	struct dma_buf *export_buf;
 	/**
 	 * @blocks: VRAM, in the order of offsets; empty: evicted, and the contents are in the
 	 * shmem file of the object. Written under &figment_device.vram.moves and @move
-	 * (write); read under either, or as long as entries of a VM point there, under its
-	 * &figment_pt_space.lock.
+	 * (write), filled again also under the reservation of the buffer; read under either of
+	 * the two, or as long as entries of a VM point there, under its &figment_pt_space.lock.
 	 */
 	struct list_head blocks;
 	/** @move: Read: by CPUs that are given @blocks. */
 	struct rw_semaphore move;
 	/** @pool: Whose account @blocks are on, or NULL; as @blocks. */
 	struct dmem_cgroup_pool_state *pool;
-	/** @held: Binds that rely on @blocks; raised under &figment_device.vram.moves. */
-	atomic_t held;
+	/** @held: Not to be evicted for the next one; under &figment_device.vram.moves. */
+	u32 held;
 	/** @vram_link: In &figment_device.vram.bos while it is in VRAM. */
 	struct list_head vram_link;
 	/** @device_link: In &figment_device.bos. */
@@ -47,6 +63,12 @@ struct figment_bo {
 static inline struct figment_bo *to_figment_bo(struct drm_gem_object *obj)
 {
 	return container_of(to_drm_gem_shmem_obj(obj), struct figment_bo, shmem);
+}
+
+/** figment_bo_moves() - May it be taken from the VMs that have it, and come back? */
+static inline bool figment_bo_moves(struct figment_bo *bo)
+{
+	return bo->vram || bo->attach;
 }
 
 /** struct figment_extent - A contiguous piece of a buffer. */
@@ -62,8 +84,9 @@ typedef int (*figment_extent_fn)(void *data, const struct figment_extent *extent
 int figment_bo_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 int figment_bo_mmap_offset_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 struct drm_gem_object *figment_bo_alloc(struct drm_device *drm, size_t size);
-struct drm_gem_object *figment_bo_import(struct drm_device *drm, struct dma_buf_attachment *attach,
-					 struct sg_table *sgt);
+void figment_bo_track(struct figment_bo *bo);
+void figment_bo_untrack(struct figment_bo *bo);
+enum drm_gem_object_status figment_bo_status(struct drm_gem_object *obj);
 int figment_bo_pin(struct figment_bo *bo);
 void figment_bo_unplug_all(struct figment_device *fdev);
 int figment_bo_visit(struct figment_bo *bo, u64 offset, u64 size,

@@ -257,6 +257,8 @@ struct figment_device {
 		/** @bos.lock: Guards the list; no lock is taken under it. */
 		struct mutex lock;
 		struct list_head list;
+		/** @bos.invalidations: Of imported ones, by their exporter. */
+		atomic64_t invalidations;
 	} bos;
 };
 

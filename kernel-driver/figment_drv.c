@@ -26,6 +26,7 @@
 #include "figment_debugfs.h"
 #include "figment_device.h"
 #include "figment_drv.h"
+#include "figment_import.h"
 #include "figment_job.h"
 #include "figment_mirror.h"
 #include "figment_pagemap.h"
@@ -435,7 +436,7 @@ static const struct drm_driver figment_driver = {
 	.num_ioctls = ARRAY_SIZE(figment_ioctls),
 	.fops = &figment_fops,
 	.gem_create_object = figment_bo_alloc,
-	.gem_prime_import_sg_table = figment_bo_import,
+	.gem_prime_import = figment_import,
 	.show_fdinfo = figment_show_fdinfo,
 	.name = "figment",
 	.desc = "Figment virtual GPU",

@@ -18,14 +18,20 @@
  *
  * figment_device.vram.moves makes it one mover at a time: two VMs that need more than there is
  * get all of it in turns, and never half of it each. Whoever holds it may wait
- * for fences, so nothing that makes one signal takes it. It comes after figment_vm.lock
- * and mmap_lock, and before notifier locks and memory allocation.
+ * for fences, so nothing that makes one signal takes it. It comes after figment_vm.lock,
+ * mmap_lock and reservations, and before notifier locks and memory allocation. What is in
+ * VRAM goes without its reservation; what comes to VRAM needs it, as other devices may have
+ * the buffer in the meantime (figment_export.c). Those of two devices are never held together.
  *
  * VRAM is on the account of the cgroup that a buffer came to it for (dmem). Who is at a
  * limit has only buffers evicted that are below it.
  *
- * What is held (figment_bo_hold()) stays: from when a bind is planned until it is
- * done, for a bind that is executed can wait for nothing.
+ * Buffers of others, which move when their exporter likes (figment_import.c), are
+ * taken from VMs and given back in the same way, under their reservation.
+ *
+ * A job, or a bind, claims what it needs: the reservations of all these buffers, then each
+ * where it has to be. The claim ends when notifiers are locked out, or wait for the fence of the
+ * job or the bind: whoever takes a buffer away does so, too.
  */
 #include <linux/cgroup_dmem.h>
 #include <linux/dma-resv.h>
@@ -43,6 +49,8 @@
 #include "figment_bo.h"
 #include "figment_device.h"
 #include "figment_eviction.h"
+#include "figment_export.h"
+#include "figment_import.h"
 #include "figment_pagemap.h"
 #include "figment_trace.h"
 #include "figment_vm.h"
@@ -129,44 +137,6 @@ static void figment_bo_touch(struct figment_bo *bo)
 
 /* --- evict ---------------------------------------------------------------- */
 
-/* The VMs that have a buffer, with references, in an array that ends with NULL. */
-static struct figment_vm **figment_bo_get_vms(struct figment_bo *bo)
-{
-	struct drm_gem_object *obj = &bo->shmem.base;
-	struct drm_gpuvm_bo *vm_bo;
-	struct figment_vm **vms;
-	unsigned int n = 0, i = 0;
-
-	/* None comes: who binds the buffer holds it first, which needs our lock. */
-	lockdep_assert_held(&figment_bo_device(bo)->vram.moves);
-
-	scoped_guard(mutex, &obj->gpuva.lock)
-		drm_gem_for_each_gpuvm_bo(vm_bo, obj)
-			n++;
-	vms = kvcalloc(n + 1, sizeof(*vms), GFP_KERNEL);
-	if (!vms)
-		return ERR_PTR(-ENOMEM);
-
-	guard(mutex)(&obj->gpuva.lock);
-	drm_gem_for_each_gpuvm_bo(vm_bo, obj) {
-		struct figment_vm *vm = container_of(vm_bo->vm, struct figment_vm, base);
-
-		/* One without references has no queue that could use it. */
-		if (i < n && kref_get_unless_zero(&vm->refs))
-			vms[i++] = vm;
-	}
-	return vms;
-}
-
-static void figment_bo_put_vms(struct figment_vm **vms)
-{
-	unsigned int i;
-
-	for (i = 0; vms[i]; i++)
-		figment_vm_put(vms[i]);
-	kvfree(vms);
-}
-
 /* The device does not reach the buffer through this VM when this returns. */
 static void figment_bo_take_away(struct figment_bo *bo, struct figment_vm *vm)
 {
@@ -188,29 +158,63 @@ static void figment_bo_take_away(struct figment_bo *bo, struct figment_vm *vm)
 	figment_pt_flush(&vm->pt, &flush);
 }
 
+/*
+ * The next VM that has the buffer, with a reference; NULL: that was the last one. The mark
+ * that it was there is in what links the two.
+ */
+static struct figment_vm *figment_bo_next_vm(struct figment_bo *bo)
+{
+	struct drm_gem_object *obj = &bo->shmem.base;
+	struct drm_gpuvm_bo *vm_bo;
+
+	guard(mutex)(&obj->gpuva.lock);
+	drm_gem_for_each_gpuvm_bo(vm_bo, obj) {
+		struct figment_vm *vm = container_of(vm_bo->vm, struct figment_vm, base);
+
+		if (vm_bo->evicted)
+			continue;
+		vm_bo->evicted = true;
+		/* One without references has no queue that could use it. */
+		if (kref_get_unless_zero(&vm->refs))
+			return vm;
+	}
+	drm_gem_for_each_gpuvm_bo(vm_bo, obj)
+		vm_bo->evicted = false;
+	return NULL;
+}
+
+/**
+ * figment_bo_take_from_all() - Take a buffer from all VMs that have it.
+ * @bo: the buffer; the lock without which no VM gets it is held: &figment_device.vram.moves
+ *	if it is for VRAM, its reservation if it is imported
+ *
+ * Waits for jobs, and for binds under way. Does not allocate.
+ */
+void figment_bo_take_from_all(struct figment_bo *bo)
+{
+	struct figment_vm *vm;
+
+	while ((vm = figment_bo_next_vm(bo))) {
+		figment_bo_take_away(bo, vm);
+		figment_vm_put(vm);
+	}
+}
+
 static int figment_bo_evict(struct figment_bo *bo)
 {
 	struct figment_device *fdev = figment_bo_device(bo);
 	struct drm_gem_object *obj = &bo->shmem.base;
-	struct figment_vm **vms;
 	struct page **pages;
-	unsigned int i;
 	int ret;
 
 	lockdep_assert_held(&fdev->vram.moves);
 
-	vms = figment_bo_get_vms(bo);
-	if (IS_ERR(vms))
-		return PTR_ERR(vms);
 	/* All that may fail comes first; but for an unplug, after which nobody gets anything. */
 	pages = drm_gem_get_pages(obj);
-	if (IS_ERR(pages)) {
-		figment_bo_put_vms(vms);
+	if (IS_ERR(pages))
 		return PTR_ERR(pages);
-	}
 
-	for (i = 0; vms[i]; i++)
-		figment_bo_take_away(bo, vms[i]);
+	figment_bo_take_from_all(bo);
 	scoped_guard(rwsem_write, &bo->move) {
 		drm_vma_node_unmap(&obj->vma_node, fdev->drm.anon_inode->i_mapping);
 		ret = figment_bo_copy(bo, &bo->blocks, pages, false);
@@ -218,7 +222,6 @@ static int figment_bo_evict(struct figment_bo *bo)
 			figment_bo_free_blocks(bo);
 	}
 	drm_gem_put_pages(obj, pages, !ret, false);
-	figment_bo_put_vms(vms);
 	if (ret)
 		return ret;
 	scoped_guard(mutex, &fdev->vram.bos_lock)
@@ -254,7 +257,7 @@ static struct figment_bo *figment_eviction_pick(struct figment_device *fdev, str
 
 	guard(mutex)(&fdev->vram.bos_lock);
 	list_for_each_entry(bo, &fdev->vram.bos, vram_link) {
-		if (atomic_read(&bo->held) || figment_bo_is_of(bo, vm))
+		if (bo->held || figment_bo_is_of(bo, vm))
 			continue;
 		if (limit && !dmem_cgroup_state_evict_valuable(limit, bo->pool, true, &low))
 			continue;
@@ -360,6 +363,7 @@ static int figment_eviction_alloc(struct figment_device *fdev, u64 size, struct 
 	return ret;
 }
 
+/* With the reservation of the buffer. */
 static int figment_bo_restore(struct figment_bo *bo, struct figment_vm *vm)
 {
 	struct figment_device *fdev = figment_bo_device(bo);
@@ -369,9 +373,13 @@ static int figment_bo_restore(struct figment_bo *bo, struct figment_vm *vm)
 	int ret;
 
 	lockdep_assert_held(&fdev->vram.moves);
+	dma_resv_assert_held(obj->resv);
 
 	if (!list_empty(&bo->blocks))
 		return 0;
+	ret = figment_export_revoke(bo);
+	if (ret)
+		return ret;
 	/* Before there is VRAM for it: what has been swapped out takes its time. */
 	pages = drm_gem_get_pages(obj);
 	if (IS_ERR(pages))
@@ -440,35 +448,25 @@ void figment_bo_displace(struct figment_bo *bo)
 }
 
 /**
- * figment_bo_hold() - Have a buffer stay where it is; figment_bo_release() lets it go.
- * @bo: the buffer, of any kind
+ * figment_bo_leave() - Have a buffer in system memory.
+ * @bo: the buffer, for VRAM, with its reservation
  *
- * If it is one for VRAM it is there then. Sleeps, and may wait for fences.
+ * There it is as long as somebody else has it mapped. Sleeps, and waits for fences.
  *
- * Return: 0; -ENOSPC; -ENOMEM; -ENODEV; -ERESTARTSYS.
+ * Return: 0; -ENOMEM; -ENODEV; -EINTR.
  */
-int figment_bo_hold(struct figment_bo *bo)
+int figment_bo_leave(struct figment_bo *bo)
 {
 	struct figment_device *fdev = figment_bo_device(bo);
 	int ret;
 
-	if (!bo->vram)
-		return 0;
+	dma_resv_assert_held(bo->shmem.base.resv);
 	ret = mutex_lock_interruptible(&fdev->vram.moves);
 	if (ret)
 		return ret;
-	ret = figment_bo_restore(bo, NULL);
-	if (!ret)
-		atomic_inc(&bo->held);
+	ret = list_empty(&bo->blocks) ? 0 : figment_bo_evict(bo);
 	mutex_unlock(&fdev->vram.moves);
 	return ret;
-}
-
-/** figment_bo_release() - After figment_bo_hold(). Any context. */
-void figment_bo_release(struct figment_bo *bo)
-{
-	if (bo->vram)
-		atomic_dec(&bo->held);
 }
 
 /**
@@ -477,31 +475,38 @@ void figment_bo_release(struct figment_bo *bo)
  *
  * It may have gone again when this returns. Only a fatal signal ends it early.
  *
- * Return: as figment_bo_hold().
+ * Return: 0; -ENOSPC; -ENOMEM; -ENODEV; -EBUSY: another driver keeps it; -EINTR; -ERESTARTSYS.
  */
 int figment_bo_bring_home(struct figment_bo *bo)
 {
 	struct figment_device *fdev = figment_bo_device(bo);
 	int ret;
 
+	dma_resv_lock(bo->shmem.base.resv, NULL);
 	ret = mutex_lock_killable(&fdev->vram.moves);
-	if (ret)
-		return ret;
-	ret = figment_bo_restore(bo, NULL);
-	mutex_unlock(&fdev->vram.moves);
+	if (!ret) {
+		ret = figment_bo_restore(bo, NULL);
+		mutex_unlock(&fdev->vram.moves);
+	}
+	dma_resv_unlock(bo->shmem.base.resv);
 	return ret;
 }
 
 /* --- VMs ------------------------------------------------------------------ */
 
-/* The first buffer from @at to @end that has no entries, with a reference; @at goes behind it. */
-static struct figment_bo *figment_eviction_next(struct figment_vm *vm, u64 *at, u64 end)
+/*
+ * The first buffer from @at to @end that may move, or that has no entries, with a reference; @at
+ * goes behind it.
+ */
+static struct figment_bo *figment_eviction_next(struct figment_vm *vm, bool all, u64 *at, u64 end)
 {
 	struct drm_gpuva *va;
 
 	guard(mutex)(&vm->pt.lock);
 	drm_gpuvm_for_each_va_range(va, &vm->base, *at, end) {
-		if (va == &vm->base.kernel_alloc_node || !to_figment_vma(va)->evicted)
+		if (va == &vm->base.kernel_alloc_node || !va->gem.obj ||
+		    !(all ? figment_bo_moves(to_figment_bo(va->gem.obj)) :
+			    to_figment_vma(va)->evicted))
 			continue;
 		*at = va->va.addr + va->va.range;
 		drm_gem_object_get(va->gem.obj);
@@ -535,7 +540,8 @@ static void figment_vma_write(struct figment_vm *vm, struct figment_vma *vma,
 		.vm = vm,
 		.flush = flush,
 		.address = vma->base.va.addr,
-		.flags = FIGMENT_PTE_VALID | FIGMENT_PTE_LEAF | FIGMENT_PTE_VRAM |
+		.flags = FIGMENT_PTE_VALID | FIGMENT_PTE_LEAF |
+			 (to_figment_bo(vma->base.gem.obj)->vram ? FIGMENT_PTE_VRAM : 0) |
 			 (vma->read_only ? 0 : FIGMENT_PTE_WRITE),
 	};
 
@@ -560,58 +566,226 @@ bool figment_eviction_pending(struct figment_vm *vm)
 	return READ_ONCE(vm->evicted) && !figment_eviction_by_fault(vm);
 }
 
-/**
- * figment_eviction_restore() - Have all buffers of a VM in VRAM, before a job.
- * @vm: the VM, locked
- *
- * On success with figment_device.vram.moves, until figment_eviction_end(): nothing of
- * it is evicted, and figment_eviction_commit() can write the entries.
- *
- * Return: 0; -ENOSPC: they are more than there is VRAM; -ENOMEM; -ENODEV; -ERESTARTSYS.
- */
-int figment_eviction_restore(struct figment_vm *vm)
+/* Can entries be written? With the lock that makes the answer last, or with notifiers out. */
+static bool figment_bo_is_there(struct figment_bo *bo)
 {
+	return bo->attach ? bo->sgt && !bo->leaving : !list_empty(&bo->blocks);
+}
+
+/* All buffers of the VM that may move, with references. */
+static int figment_claim_collect(struct figment_claim *claim, struct figment_vm *vm)
+{
+	struct drm_gem_object **objects;
 	struct figment_bo *bo;
+	u32 room = 0;
 	u64 at = 0;
-	int ret;
 
-	lockdep_assert_held(&vm->lock);
+	while ((bo = figment_eviction_next(vm, true, &at, FIGMENT_VA_END))) {
+		if (claim->count == room) {
+			room = 2 * room + 16;
+			objects = kvrealloc(claim->own, room * sizeof(*objects),
+					    GFP_KERNEL_ACCOUNT);
+			if (!objects) {
+				drm_gem_object_put(&bo->shmem.base);
+				return -ENOMEM;
+			}
+			claim->own = objects;
+		}
+		claim->own[claim->count++] = &bo->shmem.base;
+	}
+	claim->objects = claim->own;
+	return 0;
+}
 
-	ret = mutex_lock_interruptible(&vm->fdev->vram.moves);
-	while (!ret && (bo = figment_eviction_next(vm, &at, FIGMENT_VA_END))) {
-		ret = figment_bo_restore(bo, vm);
-		drm_gem_object_put(&bo->shmem.base);
+static int figment_claim_lock(struct figment_claim *claim, struct figment_vm *vm)
+{
+	int ret = 0;
+
+	drm_exec_init(&claim->exec, DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
+	drm_exec_until_all_locked(&claim->exec) {
+		u32 i;
+
+		ret = drm_exec_prepare_obj(&claim->exec, drm_gpuvm_resv_obj(&vm->base), 1);
+		for (i = 0; !ret && i < claim->count; i++)
+			ret = drm_exec_lock_obj(&claim->exec, claim->objects[i]);
+		drm_exec_retry_on_contention(&claim->exec);
 		if (ret)
-			mutex_unlock(&vm->fdev->vram.moves);
+			break;
 	}
 	return ret;
 }
 
+static int figment_claim_map_imports(struct figment_claim *claim)
+{
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; !ret && i < claim->count; i++) {
+		struct figment_bo *bo = to_figment_bo(claim->objects[i]);
+
+		if (bo->attach)
+			ret = figment_import_map(bo);
+	}
+	return ret;
+}
+
+/* Those of a bind, which are in nobody's way: what else the VM has may go for them. */
+static int figment_claim_restore_these(struct figment_claim *claim)
+{
+	u32 i, held;
+	int ret = 0;
+
+	for (held = 0; !ret && held < claim->count; held++) {
+		struct figment_bo *bo = to_figment_bo(claim->objects[held]);
+
+		bo->held++;
+		if (bo->vram)
+			ret = figment_bo_restore(bo, NULL);
+	}
+	for (i = 0; i < held; i++)
+		to_figment_bo(claim->objects[i])->held--;
+	return ret;
+}
+
+/* All that the VM has lost. Returns also -EAGAIN: it has more than was claimed. */
+static int figment_claim_restore_all(struct figment_claim *claim, struct figment_vm *vm)
+{
+	struct figment_bo *bo;
+	int ret = 0;
+	u64 at = 0;
+
+	while (!ret && (bo = figment_eviction_next(vm, false, &at, FIGMENT_VA_END))) {
+		if (dma_resv_locking_ctx(bo->shmem.base.resv) != &claim->exec.ticket) {
+			claim->stray = &bo->shmem.base;
+			return -EAGAIN;
+		}
+		if (bo->vram)
+			ret = figment_bo_restore(bo, vm);
+		/* Not the last one: the claim has another. */
+		drm_gem_object_put(&bo->shmem.base);
+	}
+	return ret;
+}
+
+static void figment_claim_put(struct figment_claim *claim)
+{
+	u32 i;
+
+	/* With no reservation: to free an imported buffer takes one. */
+	for (i = 0; claim->own && i < claim->count; i++)
+		drm_gem_object_put(claim->own[i]);
+	kvfree(claim->own);
+	if (claim->stray)
+		drm_gem_object_put(claim->stray);
+}
+
 /**
- * figment_eviction_commit() - Write the entries of what was restored.
- * @vm: the VM, after figment_eviction_restore(), with notifiers locked out
+ * figment_claim_begin() - Have the buffers of a job or a bind where the device finds them.
+ * @claim: the claim
+ * @vm: the VM, locked
+ * @objects: buffers of a bind that may move; NULL: all of the VM, for a job
+ * @count: how many
+ *
+ * On success with the reservation of the VM, in which there is room for a fence, until
+ * figment_claim_end(), and with &figment_device.vram.moves, until figment_claim_settle():
+ * nothing of it is evicted until then, and figment_eviction_commit() can write the entries.
+ *
+ * Return: 0; -EAGAIN: once more; -ENOSPC: they are more than there is VRAM; -ENOMEM; -ENODEV;
+ * -EBUSY; -EINTR; -ERESTARTSYS; of an imported buffer what its exporter says.
  */
-void figment_eviction_commit(struct figment_vm *vm)
+int figment_claim_begin(struct figment_claim *claim, struct figment_vm *vm,
+			struct drm_gem_object **objects, u32 count)
+{
+	int ret = 0;
+
+	lockdep_assert_held(&vm->lock);
+
+	claim->own = NULL;
+	claim->stray = NULL;
+	claim->objects = objects;
+	claim->count = count;
+	if (!objects)
+		ret = figment_claim_collect(claim, vm);
+	if (ret)
+		goto put;
+	ret = figment_claim_lock(claim, vm);
+	/* Before our moves, because it may take those of another device. */
+	if (!ret)
+		ret = figment_claim_map_imports(claim);
+	if (!ret)
+		ret = mutex_lock_interruptible(&vm->fdev->vram.moves);
+	if (ret)
+		goto end;
+	ret = objects ? figment_claim_restore_these(claim) : figment_claim_restore_all(claim, vm);
+	if (!ret)
+		return 0;
+
+	figment_claim_settle(claim, vm);
+end:
+	drm_exec_fini(&claim->exec);
+put:
+	figment_claim_put(claim);
+	return ret;
+}
+
+/** figment_claim_settle() - Notifiers are locked out: let others move buffers. */
+void figment_claim_settle(struct figment_claim *claim, struct figment_vm *vm)
+{
+	mutex_unlock(&vm->fdev->vram.moves);
+}
+
+/** figment_claim_end() - After figment_claim_settle(), when a fence is added, if there is one. */
+void figment_claim_end(struct figment_claim *claim)
+{
+	drm_exec_fini(&claim->exec);
+	figment_claim_put(claim);
+}
+
+/**
+ * figment_eviction_commit() - Write the entries of what has come back.
+ * @vm: the VM, with a claim on all buffers, with notifiers locked out
+ *
+ * Return: false: one has gone again, and the job has to wait.
+ */
+bool figment_eviction_commit(struct figment_vm *vm)
 {
 	struct figment_pt_flush flush;
 	struct drm_gpuva *va;
+	bool all = true;
 
 	lockdep_assert_held(&vm->fdev->vram.moves);
 	lockdep_assert_held_read(&vm->svm.notifier_lock);
 
 	figment_pt_flush_init(&flush);
 	guard(mutex)(&vm->pt.lock);
-	drm_gpuvm_for_each_va(va, &vm->base)
-		if (va != &vm->base.kernel_alloc_node && to_figment_vma(va)->evicted)
+	drm_gpuvm_for_each_va(va, &vm->base) {
+		if (va == &vm->base.kernel_alloc_node || !to_figment_vma(va)->evicted)
+			continue;
+		if (figment_bo_is_there(to_figment_bo(va->gem.obj)))
 			figment_vma_write(vm, to_figment_vma(va), &flush);
-	WRITE_ONCE(vm->evicted, false);
+		else
+			all = false;
+	}
+	WRITE_ONCE(vm->evicted, !all);
 	figment_pt_flush(&vm->pt, &flush);
+	return all;
 }
 
-/** figment_eviction_end() - After figment_eviction_restore(), which has succeeded. */
-void figment_eviction_end(struct figment_vm *vm)
+/* Write the entries of the mapping at an address, unless somebody has been faster. */
+static void figment_eviction_commit_at(struct figment_vm *vm, u64 address)
 {
-	mutex_unlock(&vm->fdev->vram.moves);
+	struct figment_pt_flush flush;
+	struct drm_gpuva *va;
+
+	figment_pt_flush_init(&flush);
+	guard(rwsem_read)(&vm->svm.notifier_lock);
+	guard(mutex)(&vm->pt.lock);
+	/* Without a root the VM is closed; and somebody may have unbound it. */
+	va = vm->pt.root ? drm_gpuva_find_first(&vm->base, address, PAGE_SIZE) : NULL;
+	if (va && va != &vm->base.kernel_alloc_node && to_figment_vma(va)->evicted &&
+	    figment_bo_is_there(to_figment_bo(va->gem.obj)))
+		figment_vma_write(vm, to_figment_vma(va), &flush);
+	figment_pt_flush(&vm->pt, &flush);
 }
 
 /**
@@ -625,31 +799,30 @@ void figment_eviction_end(struct figment_vm *vm)
  */
 int figment_eviction_fault(struct figment_vm *vm, u64 address)
 {
-	struct figment_pt_flush flush;
 	struct figment_bo *bo;
-	struct drm_gpuva *va;
 	u64 at = address;
 	int ret;
 
-	guard(mutex)(&vm->fdev->vram.moves);
-	bo = figment_eviction_next(vm, &at, address + PAGE_SIZE);
+	bo = figment_eviction_next(vm, false, &at, address + PAGE_SIZE);
 	if (!bo)
 		return -EAGAIN;
-	/* Others of the same VM may go for it: they come back in the same way. */
-	ret = figment_bo_restore(bo, NULL);
+
+	dma_resv_lock(bo->shmem.base.resv, NULL);
+	if (bo->attach) {
+		ret = figment_import_map(bo);
+		if (!ret)
+			figment_eviction_commit_at(vm, address);
+	} else {
+		guard(mutex)(&vm->fdev->vram.moves);
+		/* Others of the same VM may go for it: they come back in the same way. */
+		ret = figment_bo_restore(bo, NULL);
+		if (!ret)
+			figment_eviction_commit_at(vm, address);
+	}
+	dma_resv_unlock(bo->shmem.base.resv);
 	drm_gem_object_put(&bo->shmem.base);
 	if (ret)
 		return ret == -ENOSPC ? -ENOMEM : ret;
-
-	figment_pt_flush_init(&flush);
-	guard(rwsem_read)(&vm->svm.notifier_lock);
-	guard(mutex)(&vm->pt.lock);
-	/* Without a root the VM is closed; and somebody may have unbound it. */
-	va = vm->pt.root ? drm_gpuva_find_first(&vm->base, address, PAGE_SIZE) : NULL;
-	if (va && va != &vm->base.kernel_alloc_node && to_figment_vma(va)->evicted &&
-	    !list_empty(&to_figment_bo(va->gem.obj)->blocks))
-		figment_vma_write(vm, to_figment_vma(va), &flush);
-	figment_pt_flush(&vm->pt, &flush);
 	return -EAGAIN;
 }
 
@@ -663,4 +836,5 @@ void figment_eviction_show(struct figment_device *fdev, struct seq_file *m)
 	seq_printf(m, "vram_free %llu\n", free);
 	seq_printf(m, "buffer_evictions %lld\n", atomic64_read(&fdev->vram.evictions));
 	seq_printf(m, "buffer_restorations %lld\n", atomic64_read(&fdev->vram.restorations));
+	seq_printf(m, "import_invalidations %lld\n", atomic64_read(&fdev->bos.invalidations));
 }

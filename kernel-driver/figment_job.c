@@ -170,14 +170,15 @@ const struct drm_sched_backend_ops figment_job_sched_ops = {
 static int figment_job_push(struct figment_job *job, struct figment_syncs *syncs)
 {
 	struct figment_vm *vm = job->queue->vm;
+	struct figment_vm_hold hold;
 	struct dma_fence *fence;
 	bool cookie;
-	int idx, ret;
+	int ret;
 
 	ret = mutex_lock_interruptible(&vm->lock);
 	if (ret)
 		return ret;
-	ret = figment_vm_begin_job(vm, NULL, &idx);
+	ret = figment_vm_begin_job(vm, NULL, &hold);
 	if (ret)
 		goto unlock;
 
@@ -192,7 +193,7 @@ static int figment_job_push(struct figment_job *job, struct figment_syncs *syncs
 	drm_sched_entity_push_job(&job->base);
 	dma_fence_end_signalling(cookie);
 
-	figment_vm_end_job(vm, idx);
+	figment_vm_end_job(vm, &hold);
 unlock:
 	mutex_unlock(&vm->lock);
 	return ret;

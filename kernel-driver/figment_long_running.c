@@ -20,15 +20,16 @@ static int figment_long_running_push(struct figment_queue *queue, struct figment
 {
 	const struct figment_strategy *strategy = queue->vm->strategy;
 	struct figment_vm *vm = queue->vm;
+	struct figment_vm_hold hold;
 	bool cookie;
-	int idx, ret;
+	int ret;
 
 	ret = mutex_lock_interruptible(&vm->lock);
 	if (ret)
 		return ret;
 	ret = strategy->prepare_run ? strategy->prepare_run(vm) : 0;
 	if (!ret)
-		ret = figment_vm_begin_job(vm, NULL, &idx);
+		ret = figment_vm_begin_job(vm, NULL, &hold);
 	if (ret)
 		goto unlock;
 
@@ -38,7 +39,7 @@ static int figment_long_running_push(struct figment_queue *queue, struct figment
 		strategy->run(vm);
 	dma_fence_end_signalling(cookie);
 
-	figment_vm_end_job(vm, idx);
+	figment_vm_end_job(vm, &hold);
 unlock:
 	mutex_unlock(&vm->lock);
 	return ret;

@@ -154,14 +154,15 @@ static void figment_preempt_run(struct figment_vm *vm)
 
 static int figment_preempt_resume(struct figment_vm *vm)
 {
+	struct figment_vm_hold hold;
 	bool cookie;
-	int idx, ret;
+	int ret;
 
 	guard(mutex)(&vm->lock);
 	ret = figment_preempt_prepare_run(vm);
 	if (ret)
 		return ret;
-	ret = figment_vm_begin_resume(vm, &idx);
+	ret = figment_vm_begin_resume(vm, &hold);
 	if (ret)
 		return ret;
 
@@ -169,7 +170,7 @@ static int figment_preempt_resume(struct figment_vm *vm)
 	figment_preempt_run(vm);
 	dma_fence_end_signalling(cookie);
 
-	figment_vm_end_job(vm, idx);
+	figment_vm_end_job(vm, &hold);
 	return 0;
 }
 

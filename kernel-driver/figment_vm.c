@@ -12,6 +12,8 @@
  *	figment_vm.lock				mutex
  *	  mmap_lock of the process		pages are faulted in
  *	  dma_resv of the VM			holds the fences of its jobs
+ *	  dma_resv of buffers			with that of the VM, of those that move
+ *	    figment_device.vram.moves		mutex; never those of two devices
  *	  figment_vm.userptrs.lock		mutex
  *	    [ memory allocation, fs_reclaim ]
  *	      notifier lock			rwsem, figment_vm.svm.notifier_lock
@@ -50,8 +52,12 @@
  *   and allocates; the lock of figment_device.pagemap.blocks is a leaf, and is taken in
  *   interrupts.
  * - Buffers move to VRAM and back under figment_device.vram.moves, which comes after
- *   figment_vm.lock and mmap_lock, and before reservations and notifier locks of any VM: see
+ *   figment_vm.lock, mmap_lock and reservations, and before notifier locks of any VM: see
  *   figment_eviction.c. Below it, figment_bo.move keeps CPUs out while a buffer is copied.
+ *   An importer is told under the reservation of the buffer that it moves, and then takes
+ *   notifier locks of its own VMs; to map the buffer again it has that reservation and asks
+ *   the exporter, who takes its figment_device.vram.moves. So an importer asks before it takes
+ *   its own.
  * - figment_device.vms.lock is taken before all of these, at unplug, and alone
  *   when a VM comes or goes. figment_device.bos.lock is a leaf: buffers go
  *   under mmap_lock and under any reservation.
@@ -242,10 +248,73 @@ static int figment_vm_lock_resv(struct figment_vm *vm)
 	return ret;
 }
 
-static int figment_vm_begin(struct figment_vm *vm, struct list_head *fresh, bool tolerant,
-			    int *idx)
+static void figment_vm_unlock_resv(struct figment_vm *vm, struct figment_vm_hold *hold)
 {
-	bool moving = false;
+	if (hold->claimed)
+		figment_claim_end(&hold->claim);
+	else
+		dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+}
+
+/* With notifiers locked out. Returns also -EAGAIN: something has been lost again. */
+static int figment_vm_commit(struct figment_vm *vm, struct figment_fresh *fresh,
+			     struct figment_vm_hold *hold)
+{
+	struct list_head *userptrs = fresh ? &fresh->userptrs : NULL;
+
+	if (!figment_userptr_recheck(vm, userptrs))
+		return -EAGAIN;
+	if (!fresh && !hold->claimed && figment_eviction_pending(vm))
+		return -EAGAIN;
+	if (!drm_dev_enter(&vm->fdev->drm, &hold->idx))
+		return -ENODEV;
+	if (!fresh && hold->claimed && !figment_eviction_commit(vm)) {
+		drm_dev_exit(hold->idx);
+		return -EAGAIN;
+	}
+	figment_userptr_commit(vm, userptrs);
+	return 0;
+}
+
+static int figment_vm_try_begin(struct figment_vm *vm, struct figment_fresh *fresh, bool tolerant,
+				struct figment_vm_hold *hold)
+{
+	int ret;
+
+	if (figment_device_wedged(vm->fdev))
+		return -ENODEV;
+	/* Destroyed after the caller had found it: its number is no more. */
+	if (vm->closed)
+		return -ENOENT;
+
+	if (!fresh)
+		figment_userptr_collect(vm);
+	ret = figment_userptr_pin(vm, fresh ? &fresh->userptrs : NULL, tolerant);
+	if (ret)
+		return ret;
+
+	/* Last, since all others who move buffers wait from here on. */
+	hold->claimed = fresh ? fresh->count : figment_eviction_pending(vm);
+	ret = !hold->claimed ? figment_vm_lock_resv(vm) :
+	      figment_claim_begin(&hold->claim, vm, fresh ? fresh->objects : NULL,
+				  fresh ? fresh->count : 0);
+	if (ret)
+		return ret;
+
+	down_read(&vm->svm.notifier_lock);
+	ret = figment_vm_commit(vm, fresh, hold);
+	if (hold->claimed)
+		figment_claim_settle(&hold->claim, vm);
+	if (ret) {
+		up_read(&vm->svm.notifier_lock);
+		figment_vm_unlock_resv(vm, hold);
+	}
+	return ret;
+}
+
+static int figment_vm_begin(struct figment_vm *vm, struct figment_fresh *fresh, bool tolerant,
+			    struct figment_vm_hold *hold)
+{
 	int ret;
 
 	lockdep_assert_held(&vm->lock);
@@ -255,96 +324,50 @@ static int figment_vm_begin(struct figment_vm *vm, struct list_head *fresh, bool
 	 * away again: so get them, lock, look, and if one was lost, once more.
 	 * The kernel makes progress between two rounds, and a signal ends them.
 	 */
-	for (;;) {
-		if (figment_device_wedged(vm->fdev))
-			return -ENODEV;
-		/* Destroyed after the caller had found it: its number is no more. */
-		if (vm->closed)
-			return -ENOENT;
-
-		if (!fresh)
-			figment_userptr_collect(vm);
-		ret = figment_userptr_pin(vm, fresh, tolerant);
-		if (ret)
-			return ret;
-		/* Last, since all others who move buffers wait from here on. */
-		moving = !fresh && figment_eviction_pending(vm);
-		if (moving) {
-			ret = figment_eviction_restore(vm);
-			if (ret)
-				return ret;
-		}
-
-		ret = figment_vm_lock_resv(vm);
-		if (ret)
-			goto end_move;
-		down_read(&vm->svm.notifier_lock);
-
-		if (figment_userptr_recheck(vm, fresh) &&
-		    (fresh || moving || !figment_eviction_pending(vm)))
-			break;
-
-		up_read(&vm->svm.notifier_lock);
-		dma_resv_unlock(drm_gpuvm_resv(&vm->base));
-		if (moving)
-			figment_eviction_end(vm);
+	while ((ret = figment_vm_try_begin(vm, fresh, tolerant, hold)) == -EAGAIN)
 		if (signal_pending(current))
 			return -ERESTARTSYS;
-	}
-
-	if (!drm_dev_enter(&vm->fdev->drm, idx)) {
-		up_read(&vm->svm.notifier_lock);
-		dma_resv_unlock(drm_gpuvm_resv(&vm->base));
-		ret = -ENODEV;
-		goto end_move;
-	}
-
-	figment_userptr_commit(vm, fresh);
-	if (moving)
-		figment_eviction_commit(vm);
-	ret = 0;
-end_move:
-	if (moving)
-		figment_eviction_end(vm);
 	return ret;
 }
 
 /**
  * figment_vm_begin_job() - Make a VM fit for a job, and hold it so.
  * @vm: the VM, locked
- * @fresh: for a bind: the userptrs that it brings in, by @fresh_link, maybe none;
- *	for a job of a queue: NULL, it needs all userptrs of the VM
- * @idx: for figment_vm_end_job()
+ * @fresh: for a bind: what it brings in, maybe nothing; for a job of a queue: NULL, it
+ *	needs all userptrs and buffers of the VM
+ * @hold: for figment_vm_end_job()
  *
- * On success the userptrs have their pages, the page tables say so (those of
- * @fresh will, when the bind is executed), and no notifier can run before
+ * On success the userptrs have their pages and the buffers their place, the page tables say
+ * so (those of @fresh will, when the bind is executed), and no notifier can run before
  * figment_vm_end_job(). Until then the job is armed and its fence added, and
  * nothing is allocated.
  *
  * This is where userptr is told in four verbs.
  *
  * Return: 0; -ENODEV; -ENOENT: the VM is closed; -ERESTARTSYS: a signal came;
- * -EFAULT, -EOPNOTSUPP: the memory of a userptr is not what it was; -ENOMEM.
+ * -EFAULT, -EOPNOTSUPP: the memory of a userptr is not what it was; -ENOMEM;
+ * what figment_claim_begin() returns.
  */
-int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *idx)
+int figment_vm_begin_job(struct figment_vm *vm, struct figment_fresh *fresh,
+			 struct figment_vm_hold *hold)
 {
-	return figment_vm_begin(vm, fresh, false, idx);
+	return figment_vm_begin(vm, fresh, false, hold);
 }
 ALLOW_ERROR_INJECTION(figment_vm_begin_job, ERRNO);
 
 /**
  * figment_vm_begin_resume() - Make a VM fit for its jobs to go on.
  * @vm: the VM, locked
- * @idx: for figment_vm_end_job()
+ * @hold: for figment_vm_end_job()
  *
  * As figment_vm_begin_job() for a job of a queue. But memory that is not what it
  * was keeps nobody back: it stays unmapped, and the job that touches it learns so.
  *
  * Return: 0, or as there.
  */
-int figment_vm_begin_resume(struct figment_vm *vm, int *idx)
+int figment_vm_begin_resume(struct figment_vm *vm, struct figment_vm_hold *hold)
 {
-	return figment_vm_begin(vm, NULL, true, idx);
+	return figment_vm_begin(vm, NULL, true, hold);
 }
 
 /**
@@ -359,11 +382,11 @@ void figment_vm_add_fence(struct figment_vm *vm, struct dma_fence *fence)
 }
 
 /** figment_vm_end_job() - Let the notifiers run again. */
-void figment_vm_end_job(struct figment_vm *vm, int idx)
+void figment_vm_end_job(struct figment_vm *vm, struct figment_vm_hold *hold)
 {
-	drm_dev_exit(idx);
+	drm_dev_exit(hold->idx);
 	up_read(&vm->svm.notifier_lock);
-	dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+	figment_vm_unlock_resv(vm, hold);
 }
 
 /* --- life and death ------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include <drm/drm_gpuvm.h>
 #include <drm/gpu_scheduler.h>
 
+#include "figment_eviction.h"
 #include "figment_pt.h"
 
 struct drm_file;
@@ -95,7 +96,7 @@ struct figment_vm {
 
 	/**
 	 * @evicted: Some buffer has no entries. Set under notifier lock (write), cleared under
-	 * it (read) and &figment_device.vram.moves.
+	 * it (read) and @pt.lock, by one thread at a time: with @lock.
 	 */
 	bool evicted;
 
@@ -144,6 +145,24 @@ static inline struct figment_vma *to_figment_vma(struct drm_gpuva *va)
 	return container_of(va, struct figment_vma, base);
 }
 
+/** struct figment_fresh - What a bind brings in, and its execution relies on. */
+struct figment_fresh {
+	/** @userptrs: By &figment_userptr.fresh_link. */
+	struct list_head userptrs;
+	/** @objects: Buffers that may move; the references are those of the bind. */
+	struct drm_gem_object **objects;
+	u32 count;
+};
+
+/** struct figment_vm_hold - A VM that is fit for a job, and held so. */
+struct figment_vm_hold {
+	/** @idx: Of drm_dev_enter(). */
+	int idx;
+	/** @claimed: There is a @claim, and it has the reservation of the VM. */
+	bool claimed;
+	struct figment_claim claim;
+};
+
 struct figment_vm *figment_vm_create(struct figment_device *fdev, u32 strategy, u32 flags);
 void figment_vm_shut(struct figment_vm *vm);
 void figment_vm_close(struct figment_vm *vm);
@@ -153,10 +172,11 @@ void figment_vm_put(struct figment_vm *vm);
 int figment_vm_publish_queue(struct figment_vm *vm, struct xarray *queues, u32 *id,
 			     struct figment_queue *queue);
 
-int figment_vm_begin_job(struct figment_vm *vm, struct list_head *fresh, int *idx);
-int figment_vm_begin_resume(struct figment_vm *vm, int *idx);
+int figment_vm_begin_job(struct figment_vm *vm, struct figment_fresh *fresh,
+			 struct figment_vm_hold *hold);
+int figment_vm_begin_resume(struct figment_vm *vm, struct figment_vm_hold *hold);
 void figment_vm_add_fence(struct figment_vm *vm, struct dma_fence *fence);
-void figment_vm_end_job(struct figment_vm *vm, int idx);
+void figment_vm_end_job(struct figment_vm *vm, struct figment_vm_hold *hold);
 void figment_vm_assert_notifier(struct figment_vm *vm);
 void figment_vm_wait_idle(struct figment_vm *vm);
 void figment_vma_free_dead(struct figment_vm *vm, struct list_head *dead);

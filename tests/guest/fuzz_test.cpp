@@ -125,7 +125,7 @@ TEST_F(HostileUser, whose_allocations_fail_leaves_a_gpu_that_works) {
     FaultSettings faults;
     faults.fail_at_random(2);
     for (const char* function :
-         {"figment_bo_pin", "figment_pt_stock_fill", "figment_queue_create",
+         {"figment_bo_pin", "figment_import_map", "figment_pt_stock_fill", "figment_queue_create",
           "figment_syncs_collect", "figment_userptr_create", "figment_userptr_pin",
           "figment_vm_begin_job", "figment_vm_create"}) {
       EXPECT_TRUE(faults.fail_function(function, ENOMEM, 3)) << function;
