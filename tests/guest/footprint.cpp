@@ -2,6 +2,7 @@
 #include "footprint.h"
 
 #include <fstream>
+#include <utility>
 
 #include "debugfs_counts.h"
 #include "process.h"
@@ -36,9 +37,14 @@ Footprint Footprint::take() {
 }
 
 Footprint Footprint::at_rest() {
-  Footprint now;
-  std::ignore = stress::poll_until([&] { return (now = take()).vms == 0 && now.queues == 0; },
-                                   figment::after(kPatience), std::chrono::milliseconds(50));
+  Footprint now = take();
+  // Also what belongs to a device that has gone, and so is in no list.
+  std::ignore = stress::poll_until(
+      [&] {
+        const Footprint before = std::exchange(now, take());
+        return now.vms == 0 && now.queues == 0 && now == before;
+      },
+      figment::after(kPatience), std::chrono::milliseconds(50));
   return now;
 }
 
