@@ -36,6 +36,7 @@
 #include "figment_mirror.h"
 #include "figment_pt.h"
 #include "figment_queue.h"
+#include "figment_user_queue.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -165,6 +166,8 @@ struct figment_coredump {
 	struct figment_descriptor descriptor;
 	struct figment_dump_job jobs[FIGMENT_QUEUE_CREDITS];
 	u32 job_count;
+	/** @user: A user queue: its ring is a buffer, or memory of the process. */
+	bool user;
 	__le64 ring[FIGMENT_RING_QWORDS];
 
 	struct figment_dump_buffer buffers[FIGMENT_COREDUMP_BUFFERS];
@@ -273,6 +276,17 @@ static void figment_coredump_job(struct figment_dump_job *to, struct figment_que
 	to->size = le64_to_cpu(queue->ring[(at + 2) % FIGMENT_RING_QWORDS]);
 }
 
+/* The packets of a ring that the device has not done with, up to its end. */
+static void figment_coredump_user_job(struct figment_dump_job *to, struct figment_queue *queue)
+{
+	*to = (struct figment_dump_job) {
+		.begin = le64_to_cpu(queue->control->descriptor.read),
+		.pid = queue->client->pid,
+	};
+	strscpy_pad(to->comm, queue->client->comm);
+	figment_user_queue_pending(queue, &to->address, &to->size);
+}
+
 static void figment_coredump_queue(struct figment_coredump *dump, struct figment_queue *queue,
 				   struct figment_fence *guilty)
 {
@@ -294,9 +308,15 @@ static void figment_coredump_queue(struct figment_coredump *dump, struct figment
 	dump->jobs_failed = queue->errors;
 	dump->write = queue->write;
 	dump->descriptor = queue->control->descriptor;
+	dump->job_count = 0;
+	dump->user = queue->user;
+	if (dump->user) {
+		dump->write = le64_to_cpu(dump->descriptor.write);
+		figment_coredump_user_job(&dump->guilty, queue);
+		return;
+	}
 	memcpy(dump->ring, queue->ring, sizeof(dump->ring));
 	figment_coredump_job(&dump->guilty, queue, guilty);
-	dump->job_count = 0;
 	list_for_each_entry(fence, &queue->in_flight, link) {
 		if (dump->job_count == ARRAY_SIZE(dump->jobs))
 			break;
@@ -464,7 +484,7 @@ static void figment_coredump_vm(struct figment_coredump *dump, struct figment_vm
  * figment_coredump_blame() - A job is to blame.
  * @dump: of figment_coredump_begin()
  * @queue: its queue, off the hardware
- * @guilty: the job, still in flight
+ * @guilty: the job, still in flight; NULL: it is a user queue
  * @error: errno for its fence
  * @code: FIGMENT_CODE_* of the device
  * @address: GPU address that went wrong
@@ -568,9 +588,11 @@ static void figment_coredump_print_queue(struct drm_printer *p,
 
 	drm_printf(p, "\n[descriptor]\nbytes: %zu\n", sizeof(dump->descriptor));
 	figment_coredump_print_data(p, &dump->descriptor, sizeof(dump->descriptor));
-	drm_printf(p, "\n[ring]\naddress: 0x%llx\nbytes: %zu\n",
-		   FIGMENT_QUEUE_VA(dump->hw_id), sizeof(dump->ring));
-	figment_coredump_print_data(p, dump->ring, sizeof(dump->ring));
+	if (!dump->user) {
+		drm_printf(p, "\n[ring]\naddress: 0x%llx\nbytes: %zu\n",
+			   FIGMENT_QUEUE_VA(dump->hw_id), sizeof(dump->ring));
+		figment_coredump_print_data(p, dump->ring, sizeof(dump->ring));
+	}
 
 	for (i = 0; i < dump->buffer_count; i++) {
 		const struct figment_dump_buffer *buffer = &dump->buffers[i];

@@ -42,7 +42,7 @@ static int figment_debugfs_queues(struct seq_file *m, void *data)
 	struct figment_device *fdev = to_figment_device(entry->dev);
 	u32 i;
 
-	seq_puts(m, "queue asid priority running emitted ended errors last_error last_code faults\n");
+	seq_puts(m, "queue asid priority running emitted ended errors last_error last_code faults user\n");
 	guard(mutex)(&fdev->queues.lock);
 	for (i = 0; i < fdev->info.queues; i++) {
 		struct figment_queue *queue;
@@ -52,10 +52,10 @@ static int figment_debugfs_queues(struct seq_file *m, void *data)
 		if (!queue)
 			continue;
 		guard(spinlock_irqsave)(&queue->lock);
-		seq_printf(m, "%u %u %u %u %llu %llu %llu %d %u %llu\n", i, queue->vm->pt.asid,
+		seq_printf(m, "%u %u %u %u %llu %llu %llu %d %u %llu %u\n", i, queue->vm->pt.asid,
 			   queue->priority, queue->running, queue->seqno, queue->jobs,
 			   queue->errors, queue->last_error, queue->last_code,
-			   READ_ONCE(queue->fault.count));
+			   READ_ONCE(queue->fault.count), !!queue->user);
 	}
 	return 0;
 }

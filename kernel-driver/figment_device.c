@@ -295,6 +295,7 @@ int figment_device_init(struct figment_device *fdev, struct pci_dev *pdev)
 	if (pci_resource_len(pdev, FIGMENT_BAR_DOORBELLS) <
 	    (u64)fdev->info.queues * FIGMENT_DOORBELL_BYTES)
 		return -ENODEV;
+	fdev->doorbells_base = pci_resource_start(pdev, FIGMENT_BAR_DOORBELLS);
 
 	/* Page-table entries hold 52 bits of bus address. */
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(52));

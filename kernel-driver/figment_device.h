@@ -47,6 +47,8 @@ struct figment_device {
 	void __iomem *regs;
 	/** @doorbells: BAR 4, one page per queue. */
 	void __iomem *doorbells;
+	/** @doorbells_base: CPU physical address of it. */
+	resource_size_t doorbells_base;
 
 	/** @info: What the identification registers said; constant after probe. */
 	struct {
@@ -160,6 +162,8 @@ struct figment_device {
 		struct mutex lock;
 		/** @queues.slot: Read under RCU, in hard irq for one. */
 		struct figment_queue __rcu *slot[FIGMENT_QUEUES_MAX];
+		/** @queues.users: User queues that live: work may come without a call. */
+		atomic_t users;
 	} queues;
 
 	/** @user_fences: Processes that wait for one, see figment_user_fence.c. */
@@ -243,7 +247,10 @@ struct figment_device {
 
 	/** @preempt_wq: Takes queues off the device when a notifier asks for it. */
 	struct workqueue_struct *preempt_wq;
-	/** @fault_wq: Makes pages present: waits for memory, and for whoever provides it. */
+	/**
+	 * @fault_wq: Makes pages present: waits for memory, and for whoever provides it. Also
+	 * rings for user queues.
+	 */
 	struct workqueue_struct *fault_wq;
 
 	/** @vms: All VMs: they must let go of the device when it is unplugged. */

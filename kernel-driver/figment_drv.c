@@ -34,6 +34,7 @@
 #include "figment_queue.h"
 #include "figment_reset.h"
 #include "figment_user_fence.h"
+#include "figment_user_queue.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 #include "figment_watchdog.h"
@@ -173,6 +174,14 @@ struct figment_queue *figment_file_queue(struct drm_file *file, u32 id)
 		figment_queue_get(queue);
 	xa_unlock(&ffile->queues);
 	return queue;
+}
+
+/** figment_file_client() - Whose file it is; lives as long as the file. */
+struct figment_client *figment_file_client(struct drm_file *file)
+{
+	struct figment_file *ffile = file->driver_priv;
+
+	return ffile->client;
 }
 
 static int figment_open(struct drm_device *drm, struct drm_file *file)
@@ -319,7 +328,7 @@ static int figment_queue_create_ioctl(struct drm_device *drm, void *data, struct
 	struct figment_vm *vm;
 	int idx, ret;
 
-	if (args->flags || args->priority >= FIGMENT_PRIORITIES)
+	if (args->priority >= FIGMENT_PRIORITIES || !figment_user_queue_args_are_valid(args))
 		return -EINVAL;
 	if (args->priority == FIGMENT_PRIORITIES - 1 &&
 	    !capable(CAP_SYS_NICE) && !drm_is_current_master(file))
@@ -337,6 +346,8 @@ static int figment_queue_create_ioctl(struct drm_device *drm, void *data, struct
 	ret = PTR_ERR_OR_ZERO(queue);
 	if (ret)
 		goto put_vm;
+	if (queue->user)
+		args->mmap_offset = figment_user_queue_offset(queue);
 
 	/* From here on others may find it, and even destroy it. */
 	ret = figment_vm_publish_queue(vm, &ffile->queues, &args->id, queue);
@@ -421,9 +432,26 @@ static void figment_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 	drm_printf(p, "figment-svm-vram:\t%llu KiB\n", bytes >> 10);
 }
 
+static int figment_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	if (figment_user_queue_has_offset(vma->vm_pgoff))
+		return figment_user_queue_mmap(filp->private_data, vma);
+	return drm_gem_mmap(filp, vma);
+}
+
+/* DRM_GEM_FOPS, but for mmap(). */
 static const struct file_operations figment_fops = {
 	.owner = THIS_MODULE,
-	DRM_GEM_FOPS,
+	.open = drm_open,
+	.release = drm_release,
+	.unlocked_ioctl = drm_ioctl,
+	.compat_ioctl = drm_compat_ioctl,
+	.poll = drm_poll,
+	.read = drm_read,
+	.llseek = noop_llseek,
+	.get_unmapped_area = drm_gem_get_unmapped_area,
+	.mmap = figment_mmap,
+	.fop_flags = FOP_UNSIGNED_OFFSET,
 	.show_fdinfo = drm_show_fdinfo,
 };
 
@@ -441,7 +469,7 @@ static const struct drm_driver figment_driver = {
 	.name = "figment",
 	.desc = "Figment virtual GPU",
 	.major = 1,
-	.minor = 4,
+	.minor = 5,
 };
 
 static void figment_gone(struct drm_device *drm, void *data)

@@ -30,5 +30,6 @@ struct figment_client {
 void figment_client_put(struct figment_client *client);
 struct figment_vm *figment_file_vm(struct drm_file *file, u32 id);
 struct figment_queue *figment_file_queue(struct drm_file *file, u32 id);
+struct figment_client *figment_file_client(struct drm_file *file);
 
 #endif

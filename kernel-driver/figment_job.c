@@ -220,6 +220,11 @@ int figment_submit_ioctl(struct drm_device *drm, void *data, struct drm_file *fi
 	if (!queue)
 		return -ENOENT;
 
+	if (queue->user) {
+		drm_dbg_driver(drm, "SUBMIT: queue %u is a user queue\n", args->queue_id);
+		ret = -EINVAL;
+		goto put_queue;
+	}
 	if (queue->vm->strategy->long_running) {
 		/* Such a job may wait for others, but its end can not be promised. */
 		ret = args->syncs.count ? -EOPNOTSUPP :

@@ -5,8 +5,10 @@
  * hardware for a while in figment_suspend.c.
  *
  * A queue dies by figment_queue_kill(): it leaves the hardware at once, and
- * its number is free again. Jobs that wait in the scheduler, maybe for fences
- * of others, drain through it with an error; the last one takes it along.
+ * its number is free again; that of a user queue a little later, when nobody has its
+ * doorbell mapped any more (figment_user_queue.c). Jobs that wait in the scheduler,
+ * maybe for fences of others, drain through it with an error; the last one takes it
+ * along.
  */
 #include <linux/dma-mapping.h>
 #include <linux/error-injection.h>
@@ -22,6 +24,7 @@
 #include "figment_queue.h"
 #include "figment_trace.h"
 #include "figment_user_fence.h"
+#include "figment_user_queue.h"
 #include "figment_userptr.h"
 #include "figment_vm.h"
 
@@ -60,16 +63,43 @@ static void figment_queue_map_ring(struct figment_queue *queue, struct figment_p
 	figment_pt_map(pt, stock, va + PAGE_SIZE, PAGE_SIZE, queue->control_bus | flags, false);
 }
 
+static int figment_queue_alloc_memory(struct figment_queue *queue,
+				      const struct drm_figment_queue_create *args)
+{
+	struct device *dev = queue->fdev->drm.dev;
+
+	if (args->flags & DRM_FIGMENT_QUEUE_USER)
+		return figment_user_queue_init(queue, args);
+
+	queue->ring = dma_alloc_coherent(dev, FIGMENT_RING_BYTES, &queue->ring_bus,
+					 GFP_KERNEL_ACCOUNT);
+	queue->control = dma_alloc_coherent(dev, PAGE_SIZE, &queue->control_bus,
+					    GFP_KERNEL_ACCOUNT);
+	return queue->ring && queue->control ? 0 : -ENOMEM;
+}
+
 static void figment_queue_free_memory(struct figment_queue *queue)
 {
 	struct device *dev = queue->fdev->drm.dev;
 
+	if (queue->user) {
+		figment_user_queue_unmap_dma(queue);
+		return;
+	}
 	if (queue->ring)
 		dma_free_coherent(dev, FIGMENT_RING_BYTES, queue->ring, queue->ring_bus);
 	if (queue->control)
 		dma_free_coherent(dev, PAGE_SIZE, queue->control, queue->control_bus);
 	queue->ring = NULL;
 	queue->control = NULL;
+}
+
+static void figment_queue_free_slot(struct figment_queue *queue)
+{
+	struct figment_device *fdev = queue->fdev;
+
+	guard(mutex)(&fdev->queues.lock);
+	RCU_INIT_POINTER(fdev->queues.slot[queue->hw_id], NULL);
 }
 
 /**
@@ -114,11 +144,13 @@ void figment_queue_kill(struct figment_queue *queue, int error)
 	wake_up_interruptible(&queue->space);
 	figment_user_fence_wake(fdev);
 
-	figment_queue_unmap_ring(queue);
+	if (!queue->user)
+		figment_queue_unmap_ring(queue);
 	/* Nobody looks at it who sees that the queue is dead. */
 	figment_queue_free_memory(queue);
-	scoped_guard(mutex, &fdev->queues.lock)
-		RCU_INIT_POINTER(fdev->queues.slot[queue->hw_id], NULL);
+	/* Else it takes locks that are not for here, see figment_queue_free_work(). */
+	if (!queue->user)
+		figment_queue_free_slot(queue);
 }
 
 /** figment_queue_find() - The queue with that number, with a reference; or NULL. */
@@ -232,6 +264,10 @@ static void figment_queue_free_work(struct work_struct *work)
 	struct drm_device *drm = &queue->fdev->drm;
 
 	figment_queue_kill(queue, -ECANCELED);
+	if (queue->user) {
+		figment_user_queue_revoke(queue);
+		figment_queue_free_slot(queue);
+	}
 	if (queue->vm->strategy->remove_queue)
 		queue->vm->strategy->remove_queue(queue);
 	if (!queue->vm->strategy->long_running)
@@ -241,6 +277,7 @@ static void figment_queue_free_work(struct work_struct *work)
 	synchronize_rcu();
 	cancel_work_sync(&queue->error_work);
 
+	figment_user_queue_put(queue->user);
 	mutex_destroy(&queue->hw_lock);
 	figment_vm_put(queue->vm);
 	figment_client_put(queue->client);
@@ -288,6 +325,24 @@ static int figment_queue_alloc_slot(struct figment_queue *queue)
 	return -ENOSPC;
 }
 
+/* Whoever finds the queue in its slot, and kills it, has to wait until it is started. */
+static int figment_queue_enter(struct figment_queue *queue, struct figment_pt_stock *stock)
+{
+	int ret;
+
+	guard(mutex)(&queue->hw_lock);
+	ret = figment_queue_alloc_slot(queue);
+	if (ret)
+		return ret;
+	if (queue->user)
+		figment_user_queue_enter(queue);
+	else
+		figment_queue_map_ring(queue, stock);
+	queue->suspended = queue->vm->strategy->add_queue;
+	figment_queue_restart(queue);
+	return 0;
+}
+
 static int figment_queue_init_sched(struct figment_queue *queue)
 {
 	struct figment_device *fdev = queue->fdev;
@@ -326,10 +381,13 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 					   const struct drm_figment_queue_create *args)
 {
 	struct figment_device *fdev = vm->fdev;
-	struct device *dev = fdev->drm.dev;
 	struct figment_pt_stock stock;
 	struct figment_queue *queue;
 	int ret;
+
+	/* What others wait for must not depend on what nobody can see the end of. */
+	if (args->flags & DRM_FIGMENT_QUEUE_USER && !vm->strategy->long_running)
+		return ERR_PTR(-EOPNOTSUPP);
 
 	queue = kzalloc_obj(*queue, GFP_KERNEL_ACCOUNT);
 	if (!queue)
@@ -356,12 +414,8 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 	INIT_WORK(&queue->free_work, figment_queue_free_work);
 	queue->fence_context = dma_fence_context_alloc(1);
 
-	ret = -ENOMEM;
-	queue->ring = dma_alloc_coherent(dev, FIGMENT_RING_BYTES, &queue->ring_bus,
-					 GFP_KERNEL_ACCOUNT);
-	queue->control = dma_alloc_coherent(dev, PAGE_SIZE, &queue->control_bus,
-					    GFP_KERNEL_ACCOUNT);
-	if (!queue->ring || !queue->control)
+	ret = figment_queue_alloc_memory(queue, args);
+	if (ret)
 		goto free_memory;
 
 	if (!vm->strategy->long_running) {
@@ -372,19 +426,17 @@ struct figment_queue *figment_queue_create(struct figment_vm *vm, struct figment
 
 	/* The rings of all queues are near each other, and take the same tables. */
 	figment_pt_stock_init(&stock);
-	ret = figment_pt_stock_fill(&vm->pt, &stock, FIGMENT_VA_END, 2 * PAGE_SIZE);
+	ret = queue->user ? 0 :
+	      figment_pt_stock_fill(&vm->pt, &stock, FIGMENT_VA_END, 2 * PAGE_SIZE);
 	if (ret)
 		goto free_stock;
 
-	/* Whoever finds the queue in its slot, and kills it, has to wait for us. */
-	mutex_lock(&queue->hw_lock);
-	ret = figment_queue_alloc_slot(queue);
-	if (!ret) {
-		figment_queue_map_ring(queue, &stock);
-		queue->suspended = vm->strategy->add_queue;
-		figment_queue_restart(queue);
+	ret = figment_queue_enter(queue, &stock);
+	if (ret == -ENOSPC) {
+		/* One may be on its way back. */
+		flush_workqueue(figment_cleanup_wq);
+		ret = figment_queue_enter(queue, &stock);
 	}
-	mutex_unlock(&queue->hw_lock);
 	if (ret)
 		goto free_stock;
 	if (vm->strategy->add_queue)
@@ -399,6 +451,7 @@ free_stock:
 		figment_queue_fini_sched(queue);
 free_memory:
 	figment_queue_free_memory(queue);
+	figment_user_queue_put(queue->user);
 	mutex_destroy(&queue->hw_lock);
 	drm_dev_put(&fdev->drm);
 	figment_client_put(client);

@@ -27,6 +27,7 @@ struct drm_figment_queue_create;
 struct drm_figment_queue_query;
 struct figment_client;
 struct figment_device;
+struct figment_user_queue;
 struct figment_vm;
 
 /* The hardware side of a job, from figment_queue_emit() to its fence. */
@@ -88,7 +89,9 @@ struct figment_queue {
 	/** @entity: Pushed to under &figment_vm.lock. */
 	struct drm_sched_entity entity;
 
-	/** @ring: What the device executes; written under @lock. */
+	/** @user: The process writes the ring and rings the doorbell; else NULL. Constant. */
+	struct figment_user_queue *user;
+	/** @ring: What the device executes; written under @lock. NULL with @user. */
 	__le64 *ring;
 	dma_addr_t ring_bus;
 	struct figment_control *control;
@@ -122,6 +125,8 @@ struct figment_queue {
 	bool running;
 	/** @dead: Errno for jobs that come now, or zero. */
 	int dead;
+	/** @failed: With @user: it has ended with an error, and is not started again. */
+	bool failed;
 	/** @jobs: Jobs that have ended. */
 	u64 jobs;
 	/** @errors: Jobs that have ended with an error. */
@@ -192,6 +197,7 @@ int figment_queue_reserve(struct figment_queue *queue);
 void figment_queue_unreserve(struct figment_queue *queue);
 bool figment_queue_has_failed(struct figment_queue *queue, u64 errors);
 bool figment_queue_is_busy(struct figment_queue *queue);
+bool figment_queue_wants_back(struct figment_queue *queue);
 u64 figment_queue_written(struct figment_queue *queue);
 bool figment_queue_has_drained(struct figment_queue *queue, u64 position);
 
@@ -202,6 +208,7 @@ void figment_queue_restart(struct figment_queue *queue);
 void figment_queue_reset(struct figment_queue *queue);
 void figment_queue_reset_and_blame(struct figment_queue *queue, int error, u32 code,
 				   u64 address, struct figment_fence *late);
+void figment_queue_count_failure(struct figment_device *fdev, int error);
 bool figment_queue_take_error(struct figment_queue *queue);
 void figment_queue_stopped(struct figment_queue *queue);
 void figment_queue_recover(struct figment_queue *queue, struct figment_fence *late);

@@ -15,6 +15,7 @@
 #include "figment_reset.h"
 #include "figment_trace.h"
 #include "figment_user_fence.h"
+#include "figment_user_queue.h"
 #include "figment_vm.h"
 
 #define FIGMENT_QUEUE_RESET_US		(2 * USEC_PER_SEC)
@@ -54,6 +55,7 @@ bool figment_queue_command(struct figment_queue *queue, u32 command)
 static int figment_code_to_errno(u32 code)
 {
 	switch (code) {
+	case FIGMENT_CODE_DOORBELL:
 	case FIGMENT_CODE_OPCODE:
 	case FIGMENT_CODE_VERSION:
 	case FIGMENT_CODE_LENGTH:
@@ -69,11 +71,11 @@ static int figment_code_to_errno(u32 code)
 	}
 }
 
-/* True for what a command buffer can not bring about. */
-static bool figment_code_is_ours(u32 code)
+/* True for what a process can not bring about. */
+static bool figment_code_is_ours(struct figment_queue *queue, u32 code)
 {
-	return code == FIGMENT_CODE_DESCRIPTOR || code == FIGMENT_CODE_DOORBELL ||
-	       code == FIGMENT_CODE_PAGE_TABLE;
+	return code == FIGMENT_CODE_DESCRIPTOR || code == FIGMENT_CODE_PAGE_TABLE ||
+	       (code == FIGMENT_CODE_DOORBELL && !queue->user);
 }
 
 static void figment_queue_start(struct figment_queue *queue, u64 read)
@@ -111,6 +113,10 @@ void figment_queue_restart(struct figment_queue *queue)
 	queue->saved = false;
 	if (queue->suspended)
 		return;
+	if (queue->user) {
+		figment_user_queue_continue(queue);
+		return;
+	}
 
 	guard(spinlock_irqsave)(&queue->lock);
 	if (queue->dead || figment_device_wedged(queue->fdev))
@@ -142,6 +148,15 @@ void figment_queue_reset(struct figment_queue *queue)
 		figment_device_wait_quiet(fdev);
 }
 
+/** figment_queue_count_failure() - Of a job, for debugfs: @error is that of its fence. */
+void figment_queue_count_failure(struct figment_device *fdev, int error)
+{
+	if (error == -ECANCELED)
+		atomic64_inc(&fdev->counts.jobs_canceled);
+	else
+		atomic64_inc(&fdev->counts.jobs_failed);
+}
+
 static void figment_queue_blame(struct figment_queue *queue, struct figment_fence *guilty,
 				int error, u32 code, u64 address)
 {
@@ -152,10 +167,7 @@ static void figment_queue_blame(struct figment_queue *queue, struct figment_fenc
 		figment_queue_count(queue, error, code, address);
 		trace_figment_job_end(queue, guilty, error);
 	}
-	if (error == -ECANCELED)
-		atomic64_inc(&queue->fdev->counts.jobs_canceled);
-	else
-		atomic64_inc(&queue->fdev->counts.jobs_failed);
+	figment_queue_count_failure(queue->fdev, error);
 	dma_fence_set_error(&guilty->base, error);
 	figment_fence_signal_list(&done);
 	figment_user_fence_wake(queue->fdev);
@@ -181,6 +193,11 @@ void figment_queue_reset_and_blame(struct figment_queue *queue, int error, u32 c
 	trace_figment_reset(queue->fdev, queue, code ? "error" : late ? "timeout" : "preemption",
 			    error);
 	figment_queue_reset(queue);
+	if (queue->user) {
+		figment_coredump_blame(dump, queue, NULL, error, code, address);
+		figment_user_queue_fail(queue, error, code, address);
+		return;
+	}
 	/* It may have ended just before the reset. */
 	figment_queue_retire(queue);
 
@@ -210,7 +227,7 @@ bool figment_queue_take_error(struct figment_queue *queue)
 
 	code = figment_queue_read32(queue, FIGMENT_QUEUE_CODE);
 	address = figment_read64(fdev, FIGMENT_REG_QUEUE(queue->hw_id) + FIGMENT_QUEUE_ADDRESS);
-	if (figment_code_is_ours(code))
+	if (figment_code_is_ours(queue, code))
 		drm_err_ratelimited(&fdev->drm, "queue %u: stopped with code %u at 0x%llx\n",
 				    queue->hw_id, code, address);
 	else
@@ -272,6 +289,7 @@ void figment_queue_stopped(struct figment_queue *queue)
  */
 void figment_queue_lose(struct figment_queue *queue)
 {
+	bool known = queue->described;
 	struct figment_fence *first;
 
 	lockdep_assert_held(&queue->hw_lock);
@@ -282,6 +300,12 @@ void figment_queue_lose(struct figment_queue *queue)
 	/* All that it needs is in the descriptor. */
 	if (queue->saved)
 		return;
+	if (queue->user) {
+		/* One that has not been on the device since it was empty has not begun. */
+		if (known)
+			figment_user_queue_lose(queue);
+		return;
+	}
 
 	first = figment_queue_first(queue);
 	if (first && figment_queue_has_begun(queue, first))

@@ -28,6 +28,7 @@
 #include "figment_event.h"
 #include "figment_queue.h"
 #include "figment_trace.h"
+#include "figment_user_queue.h"
 #include "figment_vm.h"
 #include "figment_watchdog.h"
 
@@ -376,6 +377,8 @@ bool figment_queue_has_drained(struct figment_queue *queue, u64 position)
 	struct figment_fence *first;
 
 	guard(spinlock_irqsave)(&queue->lock);
+	if (queue->user)
+		return queue->dead || figment_user_queue_has_drained(queue, position);
 	first = list_first_entry_or_null(&queue->in_flight, struct figment_fence, link);
 	return !first || first->begin >= position;
 }
@@ -384,5 +387,16 @@ bool figment_queue_has_drained(struct figment_queue *queue, u64 position)
 bool figment_queue_is_busy(struct figment_queue *queue)
 {
 	guard(spinlock_irqsave)(&queue->lock);
+	if (queue->user)
+		return !queue->dead && !queue->failed && figment_user_queue_is_busy(queue);
+	return !list_empty(&queue->in_flight);
+}
+
+/** figment_queue_wants_back() - Does it have work, or may it get some without a call? */
+bool figment_queue_wants_back(struct figment_queue *queue)
+{
+	guard(spinlock_irqsave)(&queue->lock);
+	if (queue->user)
+		return !queue->dead && !queue->failed;
 	return !list_empty(&queue->in_flight);
 }

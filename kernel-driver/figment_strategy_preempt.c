@@ -18,9 +18,10 @@
  *
  * Resuming needs memory and the pages, so no fence may depend on it. A thread of
  * the VM does it when there is work for the queues, else the next SUBMIT: a process
- * that forks with an idle GPU pays for the preemption once. It is a thread and not a
- * work so that it can be interrupted when the VM is closed: what it waits for may be
- * up to user space, which may be waiting for the VM to be closed.
+ * that forks with an idle GPU pays for the preemption once. A user queue comes back in
+ * any case: nobody tells when it gets work. It is a thread and not a work so that it
+ * can be interrupted when the VM is closed: what it waits for may be up to user space,
+ * which may be waiting for the VM to be closed.
  *
  * A queue that does not leave in time is reset, and its job lost. That bounds the
  * time that the preempt fence takes, whatever user space has the GPU do.
@@ -95,13 +96,20 @@ static bool figment_preempt_suspend(struct figment_vm *vm)
 		figment_queue_suspend_begin(queue);
 	list_for_each_entry(queue, &vm->preempt.queues, suspend_link) {
 		figment_queue_suspend_end(queue, deadline);
-		busy |= figment_queue_is_busy(queue);
+		busy |= figment_queue_wants_back(queue);
 	}
 
 	dma_fence_signal(vm->preempt.fence);
 	dma_fence_put(vm->preempt.fence);
 	vm->preempt.fence = NULL;
 	return busy;
+}
+
+/* Have the queues brought back. */
+static void figment_preempt_wake(struct figment_vm *vm)
+{
+	WRITE_ONCE(vm->preempt.resume, true);
+	wake_up(&vm->preempt.wait);
 }
 
 static void figment_preempt_suspend_work(struct work_struct *work)
@@ -111,10 +119,8 @@ static void figment_preempt_suspend_work(struct work_struct *work)
 	bool busy = figment_preempt_suspend(vm);
 
 	dma_fence_end_signalling(cookie);
-	if (busy) {
-		WRITE_ONCE(vm->preempt.resume, true);
-		wake_up(&vm->preempt.wait);
-	}
+	if (busy)
+		figment_preempt_wake(vm);
 }
 
 /* --- resume --------------------------------------------------------------- */
@@ -248,9 +254,11 @@ static void figment_preempt_add_queue(struct figment_queue *queue)
 
 	guard(mutex)(&vm->preempt.lock);
 	list_add_tail(&queue->suspend_link, &vm->preempt.queues);
-	/* Without a fence it waits for its first job. */
+	/* Without a fence it waits for its first job, of which only SUBMIT would tell. */
 	if (vm->preempt.fence)
 		figment_queue_resume(queue);
+	else if (queue->user)
+		figment_preempt_wake(vm);
 }
 
 static void figment_preempt_remove_queue(struct figment_queue *queue)

@@ -14,6 +14,7 @@
 #include "figment_queue.h"
 #include "figment_reset.h"
 #include "figment_trace.h"
+#include "figment_user_queue.h"
 
 #define FIGMENT_QUEUE_POLL_US		10
 #define FIGMENT_QUEUE_DRAIN_US		200
@@ -101,6 +102,10 @@ static void figment_queue_continue(struct figment_queue *queue)
 
 	if (!queue->saved) {
 		figment_queue_restart(queue);
+		return;
+	}
+	if (queue->user) {
+		figment_user_queue_continue(queue);
 		return;
 	}
 
@@ -202,7 +207,8 @@ static void figment_queue_leave_device(struct figment_queue *queue)
 		figment_queue_leave(queue);
 	} else {
 		figment_queue_silence(queue);
-		queue->drain = figment_queue_written(queue);
+		queue->drain = queue->user ? figment_user_queue_announced(queue) :
+					     figment_queue_written(queue);
 	}
 }
 

@@ -329,6 +329,22 @@ DEFINE_EVENT(figment_queue, figment_resume,
 	     TP_ARGS(queue)
 );
 
+/* The driver rings the doorbell of a user queue, which may not have been heard. */
+TRACE_EVENT(figment_doorbell,
+	    TP_PROTO(const struct figment_queue *queue, u64 write),
+	    TP_ARGS(queue, write),
+	    TP_STRUCT__entry(__string(device, dev_name(queue->fdev->drm.dev))
+			     __field(u64, write)
+			     __field(u32, vm)
+			     __field(u32, queue)),
+	    TP_fast_assign(__assign_str(device);
+			   __entry->write = write;
+			   __entry->vm = queue->vm->pt.asid;
+			   __entry->queue = queue->hw_id;),
+	    TP_printk("device=%s vm=%u queue=%u write=%llu", __get_str(device), __entry->vm,
+		      __entry->queue, __entry->write)
+);
+
 /* It has left. saved=0: there is nothing to go on from but the next job. */
 TRACE_EVENT(figment_preempt_done,
 	    TP_PROTO(const struct figment_queue *queue),

@@ -58,6 +58,9 @@
  *   notifier locks of its own VMs; to map the buffer again it has that reservation and asks
  *   the exporter, who takes its figment_device.vram.moves. So an importer asks before it takes
  *   its own.
+ * - figment_user_queue.lock comes after mmap_lock, as faults take it, and before
+ *   figment_queue.hw_lock and i_mmap_rwsem, under which notifiers run. So it is taken
+ *   by works that no fence depends on.
  * - figment_device.vms.lock is taken before all of these, at unplug, and alone
  *   when a VM comes or goes. figment_device.bos.lock is a leaf: buffers go
  *   under mmap_lock and under any reservation.

@@ -8,7 +8,7 @@
  *
  * Nothing else needs it: invalidations, preemptions and resets are waited for by
  * looking at their registers, and a fault or an error comes only while a job is in
- * flight.
+ * flight. As long as there are user queues it looks, in memory, whether they have work.
  *
  * It is a timer, and not a work, since fences depend on it: it needs no memory and no
  * thread. A device that nothing is heard of is asked for its errors, at one register
@@ -68,21 +68,31 @@ static void figment_watchdog_start(struct figment_device *fdev, unsigned int ms)
 		WRITE_ONCE(fdev->watchdog.armed, false);
 }
 
+static bool figment_watchdog_has_work(struct figment_device *fdev)
+{
+	return figment_queues_are_busy(fdev, NULL) || READ_ONCE(fdev->events.broken);
+}
+
 static void figment_watchdog_tick(struct timer_list *timer)
 {
 	struct figment_device *fdev = timer_container_of(fdev, timer, watchdog.timer);
 	unsigned int again;
-	int idx;
+	int idx, users;
 
 	if (!drm_dev_enter(&fdev->drm, &idx))
 		return;
-	again = figment_device_is_down(fdev) ? figment_watchdog_ms() : figment_watchdog_look(fdev);
+	/* A user queue keeps us here, as nobody tells when it gets work. */
+	users = atomic_read(&fdev->queues.users);
+	if (figment_device_is_down(fdev) || (users && !figment_watchdog_has_work(fdev)))
+		again = figment_watchdog_ms();
+	else
+		again = figment_watchdog_look(fdev);
 	drm_dev_exit(idx);
 
 	WRITE_ONCE(fdev->watchdog.armed, false);
 	/* Pairs with figment_watchdog_arm(): that sees this, or we its job. */
 	smp_mb();
-	if ((figment_queues_are_busy(fdev, NULL) || READ_ONCE(fdev->events.broken)) &&
+	if ((figment_watchdog_has_work(fdev) || atomic_read(&fdev->queues.users)) &&
 	    !xchg(&fdev->watchdog.armed, true))
 		figment_watchdog_start(fdev, again);
 }

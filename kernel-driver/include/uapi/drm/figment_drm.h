@@ -335,18 +335,80 @@ struct drm_figment_vm_place {
 
 /* --- queues and jobs ------------------------------------------------------ */
 
+/*
+ * User queues, those with QUEUE_USER, since 1.5: the process writes packets to a ring in
+ * memory of its own, and rings the doorbell of the device itself. No call is made, and
+ * the packets have no more rights than those of other jobs. In long-running VMs only.
+ *
+ * The process maps three pages, each by an mmap() of its own, MAP_SHARED, at mmap_offset
+ * of QUEUE_CREATE plus DRM_FIGMENT_USER_QUEUE_*:
+ *
+ *	DOORBELL	written only, 64 bits at its beginning: the new write index
+ *	INDEX		struct drm_figment_user_queue_index: the same, for the driver
+ *	STATUS		struct drm_figment_user_queue_status: read only, else -EACCES
+ *
+ * Indexes are bytes, free-running from 0; packets wrap around in the ring. To submit:
+ *
+ *	1. write the packets, not more than one ring ahead of status.read
+ *	2. store index.write, after them (release)
+ *	3. store the same value to the doorbell, after it
+ *
+ * Threads that share a queue take turns in all of that. The order of 2 and 3 matters: the
+ * device does not hear a doorbell while the driver has put the queue aside, and the
+ * driver then goes by the index. One that is no multiple of 8, goes back, or is more than
+ * a ring ahead is an error of the queue, as the same value of a doorbell is.
+ *
+ * An error ends the queue, as nobody knows where its next job begins. QUEUE_QUERY says
+ * which: jobs and errors are 1 then. So does a reset of the device that was not announced,
+ * unless the queue was put aside, or had nothing to do: -ECANCELED. Doorbells of a
+ * queue that has ended, also of one that is destroyed or whose device is gone, go
+ * nowhere, and are no error: WAIT_USER_FENCE tells.
+ *
+ * A child of fork() does not have the mappings; it may make its own, by the same file.
+ */
+#define DRM_FIGMENT_USER_QUEUE_DOORBELL	0x0000
+#define DRM_FIGMENT_USER_QUEUE_INDEX	0x1000
+#define DRM_FIGMENT_USER_QUEUE_STATUS	0x2000
+
+/** struct drm_figment_user_queue_index - What the process tells the driver. */
+struct drm_figment_user_queue_index {
+	/** @write: Bytes of the ring written. */
+	__u64 write;
+};
+
+/** struct drm_figment_user_queue_status - What the device tells the process. */
+struct drm_figment_user_queue_status {
+	/** @reserved: Of device and driver. */
+	__u64 reserved[4];
+	/**
+	 * @read: Bytes of the ring that the device is done with, and that may be written
+	 * again. What their packets have written may be seen later: RELEASE tells.
+	 */
+	__u64 read;
+};
+
 /** struct drm_figment_queue_create - DRM_IOCTL_FIGMENT_QUEUE_CREATE. */
 struct drm_figment_queue_create {
 	/** @vm_id: VM that the queue works in. */
 	__u32 vm_id;
 	/** @priority: -EACCES: the highest one needs CAP_SYS_NICE or DRM master. */
 	__u32 priority;
-	/** @flags: Zero. */
+	/** @flags: DRM_FIGMENT_QUEUE_*. -EOPNOTSUPP: USER in a VM that is not long-running. */
 	__u32 flags;
+#define DRM_FIGMENT_QUEUE_USER		(1 << 0)
 	/** @id: Out: queue of this file. -ENOSPC: no hardware queue is free. */
 	__u32 id;
 	/** @timeslice_ns: Time on an engine while others of its priority wait; zero: default. */
 	__u64 timeslice_ns;
+	/**
+	 * @ring_address: With QUEUE_USER: GPU address of the ring, whole pages that VM_BIND
+	 * takes. Whether something is mapped there is looked at when the device does. Else zero.
+	 */
+	__u64 ring_address;
+	/** @ring_size: Bytes of it: a power of two, 4 KiB to 4 MiB. Else zero. */
+	__u64 ring_size;
+	/** @mmap_offset: Out: with QUEUE_USER: for mmap() of the device file. */
+	__u64 mmap_offset;
 };
 
 /**
@@ -388,7 +450,8 @@ struct drm_figment_queue_query {
  * for another job hit it), -ENODEV. The queue then goes on with its next job.
  *
  * -EFAULT and -EOPNOTSUPP from the call: see DRM_FIGMENT_BIND_MAP_USERPTR. -EINVAL
- * also: a wait for a syncobj, or a point, that nobody has submitted yet. -ENOSPC: the
+ * also: a wait for a syncobj, or a point, that nobody has submitted yet; a user queue,
+ * whose process submits without a call. -ENOSPC: the
  * buffers of the VM are more than fits into VRAM.
  *
  * In a long-running VM the error of a job is in QUEUE_QUERY only. The call waits
