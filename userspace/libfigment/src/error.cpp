@@ -85,8 +85,13 @@ std::string describe(const drm_figment_vm_bind& request) {
 }
 
 std::string describe(const drm_figment_queue_create& request) {
-  return std::format("QUEUE_CREATE in vm {} with priority {} and timeslice {} ns", request.vm_id,
-                     request.priority, request.timeslice_ns);
+  std::string text = std::format("QUEUE_CREATE in vm {} with priority {} and timeslice {} ns",
+                                 request.vm_id, request.priority, request.timeslice_ns);
+  if (request.flags & DRM_FIGMENT_QUEUE_USER) {
+    text += std::format(" for its process, with a ring of {} bytes at {:#x}", request.ring_size,
+                        request.ring_address);
+  }
+  return text;
 }
 
 std::string describe(const drm_figment_queue_destroy& request) {

@@ -32,10 +32,10 @@ Fence Queue::run(Job job) {
   return fence;
 }
 
-QueueState Queue::query() const {
+QueueState query_queue(const Handle<queue_destroy>& queue) {
   drm_figment_queue_query request = {};
-  request.id = id();
-  call(handle_.fd(), DRM_IOCTL_FIGMENT_QUEUE_QUERY, request);
+  request.id = queue.number();
+  call(queue.fd(), DRM_IOCTL_FIGMENT_QUEUE_QUERY, request);
   return {.jobs = request.jobs,
           .errors = request.errors,
           .last_error = -request.last_error,

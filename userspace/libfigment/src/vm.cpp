@@ -3,6 +3,7 @@
 
 #include "figment/error.h"
 #include "figment/queue.h"
+#include "figment/user_queue.h"
 #include "sync_array.h"
 
 namespace figment {
@@ -121,6 +122,15 @@ Queue Vm::queue(const QueueConfig& config) {
 }
 Queue Vm::queue() {
   return queue(QueueConfig{});
+}
+
+UserQueue Vm::user_queue(const UserQueueConfig& config) {
+  std::optional<Buffer> ring;
+  if (config.memory.empty()) {
+    ring = Buffer::create(handle_.file(), {.bytes = config.ring_bytes + kPageBytes});
+    map({.at = config.at, .buffer = *ring});
+  }
+  return UserQueue::create(handle_.file(), id(), config, std::move(ring));
 }
 
 }  // namespace figment

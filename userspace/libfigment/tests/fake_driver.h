@@ -14,8 +14,8 @@ namespace figment {
 /// Answers the ioctls of kFile as long as it lives. One at a time.
 class FakeDriver {
  public:
-  /// A descriptor that no file has.
-  static constexpr int kFile = 12345;
+  /// A descriptor that no file has, but one that a test puts there to be mapped.
+  static constexpr int kFile = 1000;
 
   /// Gives the errno of a request, or zero.
   using Answer = std::function<int(unsigned long request, void* arguments)>;

@@ -35,6 +35,8 @@ struct QueueState {
   std::uint64_t last_address = 0;  // address that went wrong, for last_code
 };
 
+[[nodiscard]] QueueState query_queue(const Handle<queue_destroy>& queue);
+
 class Queue {
  public:
   /// As called by Vm::queue().
@@ -45,7 +47,7 @@ class Queue {
   void submit(const Job& job);
   /// submit(), with a fence of its own for the end of the job. Not in a long-running VM.
   [[nodiscard]] Fence run(Job job);
-  [[nodiscard]] QueueState query() const;
+  [[nodiscard]] QueueState query() const { return query_queue(handle_); }
   /// For wait(): to be asked before the jobs are submitted whose user fence is waited for.
   [[nodiscard]] QueueErrors errors() const { return {.queue = id(), .errors = query().errors}; }
 

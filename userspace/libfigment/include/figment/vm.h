@@ -19,6 +19,8 @@ namespace figment {
 
 class Queue;
 struct QueueConfig;
+class UserQueue;
+struct UserQueueConfig;
 
 struct VmConfig {
   Strategy strategy = Strategy::fence;
@@ -105,6 +107,8 @@ class Vm {
 
   [[nodiscard]] Queue queue(const QueueConfig& config);
   [[nodiscard]] Queue queue();
+  /// In a long-running VM.
+  [[nodiscard]] UserQueue user_queue(const UserQueueConfig& config);
 
  private:
   explicit Vm(Handle<vm_destroy> handle) : handle_(std::move(handle)) {}
