@@ -129,6 +129,26 @@ TEST_F(Coredump, names_the_process_the_queue_and_the_packets_of_a_job_that_hangs
   EXPECT_TRUE(stress::poll_until([&] { return dump().empty(); }, after(kPatience)));
 }
 
+// The packets of a user queue are those of its ring that were left.
+TEST_F(Coredump, shows_the_ring_of_a_user_queue) {
+  if (!gpu_.device.offers(Strategy::preempt)) GTEST_SKIP() << "no long-running VM on offer";
+  const json said = decoded([&] {
+    Gpu gpu(Strategy::preempt);
+    UserQueue queue = gpu.vm.user_queue({.at = kData});
+    CommandList good;
+    EXPECT_EQ(queue.wait(queue.submit(good.nop(7)), after(kPatience)), WaitEnd::holds);
+    EXPECT_EQ(queue.wait(queue.submit(bad_packet()), after(kPatience)), WaitEnd::job_failed);
+  });
+  EXPECT_EQ(said["code"], "OPCODE");
+  EXPECT_EQ(said["complete"], true);
+  EXPECT_EQ(said["job"]["pid"], ::getpid());
+  EXPECT_EQ(said["queue"]["strategy"], "preempt");
+  ASSERT_FALSE(said["buffers"].empty());
+  const json& packets = said["buffers"][0]["packets"];
+  EXPECT_EQ(packets[0]["at"], said["address"]);
+  EXPECT_EQ(packets[0]["problem"], "opcode 0x77 is unknown");
+}
+
 TEST_F(Coredump, marks_a_packet_that_is_malformed) {
   const json said = decoded([&] { EXPECT_ERRNO(gpu_.run(bad_packet()), EINVAL); });
   EXPECT_EQ(said["code"], "OPCODE");

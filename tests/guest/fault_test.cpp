@@ -220,6 +220,38 @@ TEST_F(FaultsOf, queue_create) {
               });
 }
 
+TEST_F(FaultsOf, user_queue_create_and_mmap) {
+  if (!gpu_->device.offers(Strategy::preempt)) GTEST_SKIP() << "no preemption on offer";
+  Vm vm = gpu_->device.vm({.strategy = Strategy::preempt});
+  drm_figment_queue_create create = {};
+  std::array<void*, 3> pages = {};
+  const auto destroy = [&] {
+    for (void* page : pages) {
+      if (page != MAP_FAILED) ::munmap(page, kPageBytes);
+    }
+    EXPECT_DONE(
+        raw(fd_, DRM_IOCTL_FIGMENT_QUEUE_DESTROY, drm_figment_queue_destroy{.id = create.id}));
+  };
+  sweep_calls(
+      [&] {
+        pages.fill(MAP_FAILED);
+        create = {.vm_id = vm.id(),
+                  .flags = DRM_FIGMENT_QUEUE_USER,
+                  .ring_address = kData.value,
+                  .ring_size = kPageBytes};
+        if (const int error = once(fd_, DRM_IOCTL_FIGMENT_QUEUE_CREATE, create)) return error;
+        int error = 0;
+        for (std::size_t page = 0; page < pages.size() && error == 0; ++page) {
+          pages[page] = ::mmap(nullptr, kPageBytes, PROT_READ, MAP_SHARED, fd_,
+                               static_cast<off_t>(create.mmap_offset + page * kPageBytes));
+          if (pages[page] == MAP_FAILED) error = errno;
+        }
+        if (error) destroy();
+        return error;
+      },
+      destroy);
+}
+
 class FaultsOfBuffers : public FaultsOf, public testing::WithParamInterface<Placement> {};
 INSTANTIATE_TEST_SUITE_P(in, FaultsOfBuffers, testing::Values(Placement::system, Placement::vram),
                          [](const auto& info) {

@@ -26,6 +26,7 @@
 #include "figment/queue.h"
 #include "figment/strategy.h"
 #include "figment/sync.h"
+#include "figment/user_queue.h"
 #include "figment/vm.h"
 
 namespace figment {

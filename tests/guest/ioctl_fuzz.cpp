@@ -162,9 +162,16 @@ class Player {
                                            .priority = flags(3),
                                            .flags = pad(),
                                            .timeslice_ns = one_in(2) ? 0 : number()};
+        if (one_in(3)) {
+          create.flags |= DRM_FIGMENT_QUEUE_USER;
+          create.ring_address = gpu_address();
+          create.ring_size = one_in(12) ? number() : kPageBytes << below(5);
+        }
         const int error = call(DRM_IOCTL_FIGMENT_QUEUE_CREATE, create);
-        if (error == 0) keep(stage_.queues_, create.id);
-        return error;
+        if (error != 0) return error;
+        keep(stage_.queues_, create.id);
+        if (create.mmap_offset != 0) user_queue(create.mmap_offset);
+        return 0;
       }
       case Op::queue_destroy:
         if (!one_in(3)) return act(Op::queue_create);
@@ -217,6 +224,24 @@ class Player {
         break;
     }
     return EINVAL;
+  }
+
+  // Rings, and says that it has, or not, while others destroy the queue.
+  void user_queue(std::uint64_t offset) {
+    std::array<volatile std::uint64_t*, 2> words = {};
+    for (std::uint64_t page = 0; page < words.size(); ++page) {
+      void* at = ::mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, stage_.fd_,
+                        static_cast<off_t>(offset + page * kPageBytes));
+      if (at != MAP_FAILED) words[page] = static_cast<volatile std::uint64_t*>(at);
+    }
+    for (std::uint64_t n = below(6); n > 0; --n) {
+      const std::uint64_t write = one_in(4) ? number() : 8 * below(64);
+      if (words[1] && !one_in(4)) *words[1] = write;
+      if (words[0] && !one_in(4)) *words[0] = write;
+    }
+    for (volatile std::uint64_t* word : words) {
+      if (word) ::munmap(const_cast<std::uint64_t*>(word), kPageBytes);
+    }
   }
 
   int bo_create() {

@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadField{"queue_create_flags",
                  [](World& w) {
                    return raw(w.gpu.device.fd(), DRM_IOCTL_FIGMENT_QUEUE_CREATE,
-                              drm_figment_queue_create{.vm_id = w.gpu.vm.id(), .flags = 1});
+                              drm_figment_queue_create{.vm_id = w.gpu.vm.id(), .flags = 2});
                  }},
         BadField{"queue_destroy_pad",
                  [](World& w) {
