@@ -3,7 +3,7 @@
 // bench: figures as ratios, each beside a peer that was measured in the same run on this machine.
 //
 //   round trip   an empty job, submit to wait; a 4 KiB O_DIRECT read of QEMU's NVMe device with a
-//                null backend, in the same guest
+//                null backend, in the same guest; a user queue beside SUBMIT
 //   COPY         16 MiB, in the guest; memcpy here
 //   warm run     all of `./figment run -- true`; the same kernel and root without a GPU, from the
 //                start of QEMU to its end
@@ -107,11 +107,11 @@ Json guest_results(Workshop& workshop, const Options& options) {
                .directory = "/root"});
   prepared.session.folder = folder;
   std::string output;
-  prepared.session.on_stdout = prepared.session.on_stderr = [&](std::string_view bytes) {
-    output += bytes;
-  };
+  prepared.session.on_stdout =
+      prepared.session.on_stderr = [&](std::string_view bytes) { output += bytes; };
   std::cerr << "figment: bench: figment-bench in a guest (about 5 min)\n";
-  const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop.places()));
+  const Verdict verdict =
+      run_guest(prepared.guest, prepared.session, make_judge(workshop.places()));
   if (verdict.exit_status() != 0) {
     throw Failure("bench: figment-bench failed\n" + output + verdict.explanation());
   }
@@ -130,10 +130,11 @@ Json model_results(Workshop& workshop) {
 // From the start of QEMU to its end.
 double boot_without_gpu(Workshop& workshop, VmOptions vm) {
   vm.gpus = 0;
-  Prepared prepared = prepare(workshop, vm, {.command = {"true"}, .shares = {}, .null_nvme = false,
-                                             .directory = "/root"});
+  Prepared prepared = prepare(
+      workshop, vm, {.command = {"true"}, .shares = {}, .null_nvme = false, .directory = "/root"});
   prepared.session.folder = run_folder(workshop.places());
-  const Verdict verdict = run_guest(prepared.guest, prepared.session, make_judge(workshop.places()));
+  const Verdict verdict =
+      run_guest(prepared.guest, prepared.session, make_judge(workshop.places()));
   if (verdict.exit_status() != 0) throw Failure("bench: " + verdict.explanation());
   return Seconds(verdict.until_end).count();
 }
@@ -141,8 +142,8 @@ double boot_without_gpu(Workshop& workshop, VmOptions vm) {
 double whole_run(Workshop& workshop, const VmOptions& vm) {
   const auto begin = Clock::now();
   const Output output =
-      capture({workshop.places().checkout / "figment", "run", "--kernel", vm.kernel, "--", "true"}, {},
-              true);
+      capture({workshop.places().checkout / "figment", "run", "--kernel", vm.kernel, "--", "true"},
+              {}, true);
   if (output.status != 0) throw Failure("bench: figment run failed\n" + output.text);
   return Seconds(Clock::now() - begin).count();
 }
@@ -163,11 +164,11 @@ void add_boot_rows(Workshop& workshop, const VmOptions& vm, std::vector<Row>& ro
     without.push_back(boot_without_gpu(workshop, vm));
     with.push_back(whole_run(workshop, vm));
   }
-  rows.push_back({"warm figment run -- true", median(with), "s", "boot without GPU", median(without),
-                  1.3, true});
+  rows.push_back({"warm figment run -- true", median(with), "s", "boot without GPU",
+                  median(without), 1.3, true});
   forget_one_object(workshop, vm);
-  rows.push_back({"the same, one driver file edited", whole_run(workshop, vm), "s", "limit", 20, 1,
-                  true});
+  rows.push_back(
+      {"the same, one driver file edited", whole_run(workshop, vm), "s", "limit", 20, 1, true});
 }
 
 const Json* reader_of(const Json& what, std::string_view name) {
@@ -320,6 +321,10 @@ int bench_command(const Options& options) {
     }
     rows.push_back({"empty job, submit to wait, p50", trip["empty_job_us"]["p50"], "us",
                     "NVMe read, p50", trip["disk_read_us"]["p50"], 1.0, true});
+    if (!trip.value("user_queue_us", Json()).is_null()) {
+      rows.push_back({"user queue, doorbell to wait, p50", trip["user_queue_us"]["p50"], "us",
+                      "SUBMIT of the same", trip["user_fence_us"]["p50"], std::nullopt, true});
+    }
   }
   if (copies_wanted) {
     for (const Json& copy : guest.at("copy")) {

@@ -70,7 +70,16 @@ Json round_trips(const Device& device, const Options& options) {
   const RoundTrips trips = round_trips_us(device, options.disk, samples);
   const Summary job = summarise(trips.job_us);
   print_latency("empty job, submit to wait", job);
-  Json result = {{"empty_job_us", in_json(job)}};
+  Json result = {
+      {"empty_job_us", in_json(job)}, {"user_fence_us", nullptr}, {"user_queue_us", nullptr}};
+  if (!trips.user_queue_us.empty()) {
+    const Summary fence = summarise(trips.user_fence_us);
+    print_latency("RELEASE, submit to wait for its user fence", fence);
+    const Summary queue = summarise(trips.user_queue_us);
+    print_latency("the same by a user queue, doorbell to wait", queue);
+    result["user_fence_us"] = in_json(fence);
+    result["user_queue_us"] = in_json(queue);
+  }
   if (trips.read_us.empty()) {
     std::println("4 KiB O_DIRECT read: not measured ({})", trips.why_no_reads);
     result["disk_read_us"] = nullptr;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <format>
 #include <iterator>
+#include <optional>
 #include <random>
 #include <stdexcept>
 
@@ -17,6 +18,7 @@
 #include "figment/command_list.h"
 #include "figment/error.h"
 #include "figment/queue.h"
+#include "figment/user_queue.h"
 #include "job.h"
 #include "statistics.h"
 
@@ -42,6 +44,66 @@ class EmptyJob {
   Syncobj end_;
 };
 
+constexpr GpuVa kWork{0x1'0000'0000};
+
+// The strategy of a VM whose jobs have user fences.
+std::optional<Strategy> long_running(const Device& device) {
+  for (const Strategy strategy : {Strategy::preempt, Strategy::fault}) {
+    if (device.offers(strategy)) return strategy;
+  }
+  return std::nullopt;
+}
+
+// A RELEASE with an event, from SUBMIT to the end of the wait for it.
+class UserFenceJob {
+ public:
+  UserFenceJob(const Device& device, Strategy strategy)
+      : device_(device),
+        vm_(device.vm({.strategy = strategy})),
+        queue_(vm_.queue()),
+        memory_(device.buffer({.bytes = 2 * kPageBytes})),
+        view_(memory_.map()) {
+    vm_.map({.at = kWork, .buffer = memory_});
+  }
+
+  void operator()() {
+    CommandList list;
+    list.release({.at = kWork + kPageBytes, .value = ++count_, .event = true});
+    list.write_to(view_.bytes());
+    queue_.submit({.at = kWork, .bytes = list.bytes()});
+    const UserFence end{.word = &view_.as<std::uint64_t>()[kPageBytes / sizeof(std::uint64_t)],
+                        .reference = count_};
+    if (!wait(device_.fd(), end, after(kStuck))) {
+      throw std::runtime_error("a job of a long-running VM did not end");
+    }
+  }
+
+ private:
+  const Device& device_;
+  Vm vm_;
+  Queue queue_;
+  Buffer memory_;
+  Mapping view_;
+  std::uint64_t count_ = 0;
+};
+
+// The same, by a user queue.
+class UserQueueJob {
+ public:
+  UserQueueJob(const Device& device, Strategy strategy)
+      : vm_(device.vm({.strategy = strategy})), queue_(vm_.user_queue({.at = kWork})) {}
+
+  void operator()() {
+    if (queue_.wait(queue_.submit({}), after(kStuck)) != WaitEnd::holds) {
+      throw std::runtime_error("a job of a user queue did not end");
+    }
+  }
+
+ private:
+  Vm vm_;
+  UserQueue queue_;
+};
+
 template <typename Work>
 void sample(Work& work, unsigned samples, std::vector<double>& us) {
   // Also after a turn of the other: what was asleep meanwhile is no part of the figure.
@@ -55,10 +117,18 @@ RoundTrips round_trips_us(const Device& device, const std::string& disk, unsigne
   constexpr unsigned kTurn = 200;
   RoundTrips result;
   EmptyJob job(device);
+  std::optional<UserFenceJob> fence_job;
+  std::optional<UserQueueJob> queue_job;
+  if (const auto strategy = long_running(device)) {
+    fence_job.emplace(device, *strategy);
+    queue_job.emplace(device, *strategy);
+  }
   DiskRead read(disk, result.why_no_reads);
   for (unsigned done = 0; done < samples; done += kTurn) {
     const unsigned turn = std::min(kTurn, samples - done);
     sample(job, turn, result.job_us);
+    if (fence_job) sample(*fence_job, turn, result.user_fence_us);
+    if (queue_job) sample(*queue_job, turn, result.user_queue_us);
     if (result.why_no_reads.empty()) sample(read, turn, result.read_us);
   }
   return result;

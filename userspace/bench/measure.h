@@ -14,11 +14,16 @@
 
 namespace figment::bench {
 
-/// Two round trips, in turns of a few hundred samples each, so that a machine that is busier
-/// at one time than at another disturbs both alike.
+/// Round trips, in turns of a few hundred samples each, so that a machine that is busier
+/// at one time than at another disturbs all alike.
 struct RoundTrips {
   /// Microseconds from SUBMIT of an empty job to the return of the wait for its fence.
   std::vector<double> job_us;
+  /// In a long-running VM: of a job that is a RELEASE with an event, from SUBMIT to the return of
+  /// the wait for its user fence. Nothing: the GPU has no such VM.
+  std::vector<double> user_fence_us;
+  /// The same packet and wait, by a user queue.
+  std::vector<double> user_queue_us;
   /// Microseconds of a 4 KiB read with O_DIRECT at pseudo-random places: the round trip of
   /// a device that QEMU itself brings. Nothing, and a reason, when there is no such disk.
   std::vector<double> read_us;
