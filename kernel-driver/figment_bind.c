@@ -302,12 +302,22 @@ static void figment_bind_bury(struct figment_bind *bind, struct figment_vma *vma
 {
 	lockdep_assert_held(&bind->vm->pt.lock);
 
-	drm_gpuva_unlink_defer(&vma->base);
 	if (vma->userptr) {
 		list_del(&vma->link);
 		atomic_dec(&vma->userptr->mappings);
 	}
 	list_add_tail(&vma->link, &bind->dead);
+}
+
+/* They are gone from the TLB: from here on who moves a buffer need not ask this VM. */
+static void figment_bind_unlink_dead(struct figment_bind *bind)
+{
+	struct figment_vma *vma;
+
+	lockdep_assert_held(&bind->vm->pt.lock);
+
+	list_for_each_entry(vma, &bind->dead, link)
+		drm_gpuva_unlink_defer(&vma->base);
 }
 
 struct figment_bind_extent {
@@ -345,6 +355,11 @@ int figment_bind_step_map(struct drm_gpuva_op *op, void *priv)
 	if (now->userptr) {
 		/* figment_userptr_commit() has counted it. */
 		figment_userptr_map(vma, &bind->stock);
+	} else if (now->bo->lost) {
+		/* The machine was suspended meanwhile. A job that comes now fetches it. */
+		figment_pt_map(&bind->vm->pt, &bind->stock, now->address, now->size, 0, false);
+		vma->evicted = true;
+		WRITE_ONCE(bind->vm->evicted, true);
 	} else if (bind->vm->pt.root) {
 		/* Without a root the VM is closed, and the buffer maybe unmapped. */
 		struct figment_bind_extent at = {
@@ -448,6 +463,7 @@ static void figment_bind_execute(struct figment_bind *bind)
 
 	/* Under the lock: the next bind may free what these tables pointed to. */
 	figment_pt_flush(&vm->pt, &bind->flush);
+	figment_bind_unlink_dead(bind);
 }
 
 /* --- asynchronous --------------------------------------------------------- */

@@ -7,6 +7,7 @@
  * No fence is of interest to a buffer but those of the VMs that have it: memory is given
  * back when the last mapping is gone from page tables and TLB.
  */
+#include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/error-injection.h>
@@ -28,6 +29,9 @@
 #include "figment_eviction.h"
 #include "figment_export.h"
 #include "figment_import.h"
+
+/* Between two looks whether a buffer that is being freed is gone. */
+#define FIGMENT_BO_FREE_US	1000
 
 /* Bytes of VRAM that a fault maps at most. */
 #define FIGMENT_FAULT_AROUND	SZ_256K
@@ -439,10 +443,14 @@ void figment_bo_unplug_all(struct figment_device *fdev)
 
 	mutex_lock(&fdev->bos.lock);
 	while ((bo = list_first_entry_or_null(&fdev->bos.list, struct figment_bo, device_link))) {
-		list_move_tail(&bo->device_link, &done);
-		/* One that is being freed lets go by itself. */
-		if (!kref_get_unless_zero(&bo->shmem.base.refcount))
+		if (!kref_get_unless_zero(&bo->shmem.base.refcount)) {
+			/* It lets go by itself, and leaves the list then. */
+			mutex_unlock(&fdev->bos.lock);
+			fsleep(FIGMENT_BO_FREE_US);
+			mutex_lock(&fdev->bos.lock);
 			continue;
+		}
+		list_move_tail(&bo->device_link, &done);
 		mutex_unlock(&fdev->bos.lock);
 		figment_bo_unmap_dma(bo);
 		drm_gem_object_put(&bo->shmem.base);

@@ -29,8 +29,11 @@ struct figment_bo {
 	 * a VM point there, under its &figment_pt_space.lock.
 	 */
 	struct sg_table *sgt;
-	/** @leaving: Of an imported buffer: @sgt is about to go; under its reservation. */
-	bool leaving;
+	/**
+	 * @lost: Of an imported buffer: binds that are under way must not look at @sgt. Set under
+	 * &figment_pt_space.lock of a VM, cleared under its reservation.
+	 */
+	bool lost;
 	/**
 	 * @exports: How often others have mapped it, for VRAM: not zero, and it is not there.
 	 * Under its reservation, as what follows.

@@ -137,18 +137,25 @@ static void figment_bo_touch(struct figment_bo *bo)
 
 /* --- evict ---------------------------------------------------------------- */
 
-/* The device does not reach the buffer through this VM when this returns. */
-static void figment_bo_take_away(struct figment_bo *bo, struct figment_vm *vm)
+/*
+ * The device does not reach the buffer through this VM when this returns. Returns false if a
+ * bind may be under way all the same, because the machine is being suspended.
+ */
+static bool figment_bo_take_away(struct figment_bo *bo, struct figment_vm *vm)
 {
 	struct figment_pt_flush flush;
 	struct drm_gpuva *va;
+	bool idle;
 
 	guard(rwsem_write)(&vm->svm.notifier_lock);
 	WRITE_ONCE(vm->evicted, true);
-	figment_vm_wait_idle(vm);
+	idle = figment_vm_wait_idle(vm);
 
 	figment_pt_flush_init(&flush);
 	guard(mutex)(&vm->pt.lock);
+	/* That bind will look at it under the same lock. */
+	if (!idle)
+		bo->lost = true;
 	drm_gpuvm_for_each_va(va, &vm->base) {
 		if (va->gem.obj != &bo->shmem.base)
 			continue;
@@ -156,12 +163,21 @@ static void figment_bo_take_away(struct figment_bo *bo, struct figment_vm *vm)
 		to_figment_vma(va)->evicted = true;
 	}
 	figment_pt_flush(&vm->pt, &flush);
+	return idle;
 }
 
-/*
- * The next VM that has the buffer, with a reference; NULL: that was the last one. The mark
- * that it was there is in what links the two.
- */
+/* Mark all VMs that have the buffer, in what links the two. Who comes later is not marked. */
+static void figment_bo_mark_vms(struct figment_bo *bo)
+{
+	struct drm_gem_object *obj = &bo->shmem.base;
+	struct drm_gpuvm_bo *vm_bo;
+
+	guard(mutex)(&obj->gpuva.lock);
+	drm_gem_for_each_gpuvm_bo(vm_bo, obj)
+		vm_bo->evicted = true;
+}
+
+/* The next VM that is marked, with a reference; NULL: that was the last one. */
 static struct figment_vm *figment_bo_next_vm(struct figment_bo *bo)
 {
 	struct drm_gem_object *obj = &bo->shmem.base;
@@ -171,15 +187,13 @@ static struct figment_vm *figment_bo_next_vm(struct figment_bo *bo)
 	drm_gem_for_each_gpuvm_bo(vm_bo, obj) {
 		struct figment_vm *vm = container_of(vm_bo->vm, struct figment_vm, base);
 
-		if (vm_bo->evicted)
+		if (!vm_bo->evicted)
 			continue;
-		vm_bo->evicted = true;
+		vm_bo->evicted = false;
 		/* One without references has no queue that could use it. */
 		if (kref_get_unless_zero(&vm->refs))
 			return vm;
 	}
-	drm_gem_for_each_gpuvm_bo(vm_bo, obj)
-		vm_bo->evicted = false;
 	return NULL;
 }
 
@@ -188,16 +202,22 @@ static struct figment_vm *figment_bo_next_vm(struct figment_bo *bo)
  * @bo: the buffer; the lock without which no VM gets it is held: &figment_device.vram.moves
  *	if it is for VRAM, its reservation if it is imported
  *
- * Waits for jobs, and for binds under way. Does not allocate.
+ * Waits for jobs, and for binds under way; a VM that binds it from here on needs that lock
+ * before. Does not allocate.
+ *
+ * Return: false: a bind may still rely on the buffer, because the machine is being suspended.
  */
-void figment_bo_take_from_all(struct figment_bo *bo)
+bool figment_bo_take_from_all(struct figment_bo *bo)
 {
 	struct figment_vm *vm;
+	bool idle = true;
 
+	figment_bo_mark_vms(bo);
 	while ((vm = figment_bo_next_vm(bo))) {
-		figment_bo_take_away(bo, vm);
+		idle &= figment_bo_take_away(bo, vm);
 		figment_vm_put(vm);
 	}
+	return idle;
 }
 
 static int figment_bo_evict(struct figment_bo *bo)
@@ -214,7 +234,12 @@ static int figment_bo_evict(struct figment_bo *bo)
 	if (IS_ERR(pages))
 		return PTR_ERR(pages);
 
-	figment_bo_take_from_all(bo);
+	/* If a bind is under way the buffer stays, and jobs find it where it is. */
+	if (!figment_bo_take_from_all(bo)) {
+		bo->lost = false;
+		drm_gem_put_pages(obj, pages, false, false);
+		return -EBUSY;
+	}
 	scoped_guard(rwsem_write, &bo->move) {
 		drm_vma_node_unmap(&obj->vma_node, fdev->drm.anon_inode->i_mapping);
 		ret = figment_bo_copy(bo, &bo->blocks, pages, false);
@@ -566,10 +591,10 @@ bool figment_eviction_pending(struct figment_vm *vm)
 	return READ_ONCE(vm->evicted) && !figment_eviction_by_fault(vm);
 }
 
-/* Can entries be written? With the lock that makes the answer last, or with notifiers out. */
+/* Can entries be written? With the lock that makes the answer last. */
 static bool figment_bo_is_there(struct figment_bo *bo)
 {
-	return bo->attach ? bo->sgt && !bo->leaving : !list_empty(&bo->blocks);
+	return bo->attach ? !!bo->sgt : !list_empty(&bo->blocks);
 }
 
 /* All buffers of the VM that may move, with references. */
@@ -623,8 +648,12 @@ static int figment_claim_map_imports(struct figment_claim *claim)
 	for (i = 0; !ret && i < claim->count; i++) {
 		struct figment_bo *bo = to_figment_bo(claim->objects[i]);
 
-		if (bo->attach)
-			ret = figment_import_map(bo);
+		if (!bo->attach)
+			continue;
+		ret = figment_import_map(bo);
+		/* The job that touches it learns so. */
+		if (claim->tolerant && ret != -EINTR && ret != -ERESTARTSYS)
+			ret = 0;
 	}
 	return ret;
 }
@@ -647,22 +676,17 @@ static int figment_claim_restore_these(struct figment_claim *claim)
 	return ret;
 }
 
-/* All that the VM has lost. Returns also -EAGAIN: it has more than was claimed. */
+/* All of the VM. */
 static int figment_claim_restore_all(struct figment_claim *claim, struct figment_vm *vm)
 {
-	struct figment_bo *bo;
 	int ret = 0;
-	u64 at = 0;
+	u32 i;
 
-	while (!ret && (bo = figment_eviction_next(vm, false, &at, FIGMENT_VA_END))) {
-		if (dma_resv_locking_ctx(bo->shmem.base.resv) != &claim->exec.ticket) {
-			claim->stray = &bo->shmem.base;
-			return -EAGAIN;
-		}
+	for (i = 0; !ret && i < claim->count; i++) {
+		struct figment_bo *bo = to_figment_bo(claim->objects[i]);
+
 		if (bo->vram)
 			ret = figment_bo_restore(bo, vm);
-		/* Not the last one: the claim has another. */
-		drm_gem_object_put(&bo->shmem.base);
 	}
 	return ret;
 }
@@ -675,8 +699,6 @@ static void figment_claim_put(struct figment_claim *claim)
 	for (i = 0; claim->own && i < claim->count; i++)
 		drm_gem_object_put(claim->own[i]);
 	kvfree(claim->own);
-	if (claim->stray)
-		drm_gem_object_put(claim->stray);
 }
 
 /**
@@ -685,25 +707,26 @@ static void figment_claim_put(struct figment_claim *claim)
  * @vm: the VM, locked
  * @objects: buffers of a bind that may move; NULL: all of the VM, for a job
  * @count: how many
+ * @tolerant: go on without imports that their exporter does not give
  *
  * On success with the reservation of the VM, in which there is room for a fence, until
  * figment_claim_end(), and with &figment_device.vram.moves, until figment_claim_settle():
  * nothing of it is evicted until then, and figment_eviction_commit() can write the entries.
  *
- * Return: 0; -EAGAIN: once more; -ENOSPC: they are more than there is VRAM; -ENOMEM; -ENODEV;
+ * Return: 0; -ENOSPC: they are more than there is VRAM; -ENOMEM; -ENODEV;
  * -EBUSY; -EINTR; -ERESTARTSYS; of an imported buffer what its exporter says.
  */
 int figment_claim_begin(struct figment_claim *claim, struct figment_vm *vm,
-			struct drm_gem_object **objects, u32 count)
+			struct drm_gem_object **objects, u32 count, bool tolerant)
 {
 	int ret = 0;
 
 	lockdep_assert_held(&vm->lock);
 
 	claim->own = NULL;
-	claim->stray = NULL;
 	claim->objects = objects;
 	claim->count = count;
+	claim->tolerant = tolerant;
 	if (!objects)
 		ret = figment_claim_collect(claim, vm);
 	if (ret)
@@ -741,17 +764,23 @@ void figment_claim_end(struct figment_claim *claim)
 	figment_claim_put(claim);
 }
 
+static bool figment_claim_has(struct figment_claim *claim, struct figment_bo *bo)
+{
+	return dma_resv_locking_ctx(bo->shmem.base.resv) == &claim->exec.ticket;
+}
+
 /**
  * figment_eviction_commit() - Write the entries of what has come back.
- * @vm: the VM, with a claim on all buffers, with notifiers locked out
+ * @vm: the VM, with notifiers locked out
+ * @claim: on all its buffers
  *
- * Return: false: one has gone again, and the job has to wait.
+ * Return: false: there is one that was not claimed, and the job has to wait.
  */
-bool figment_eviction_commit(struct figment_vm *vm)
+bool figment_eviction_commit(struct figment_vm *vm, struct figment_claim *claim)
 {
+	bool claimed = true, all = true;
 	struct figment_pt_flush flush;
 	struct drm_gpuva *va;
-	bool all = true;
 
 	lockdep_assert_held(&vm->fdev->vram.moves);
 	lockdep_assert_held_read(&vm->svm.notifier_lock);
@@ -761,18 +790,23 @@ bool figment_eviction_commit(struct figment_vm *vm)
 	drm_gpuvm_for_each_va(va, &vm->base) {
 		if (va == &vm->base.kernel_alloc_node || !to_figment_vma(va)->evicted)
 			continue;
-		if (figment_bo_is_there(to_figment_bo(va->gem.obj)))
+		if (!figment_claim_has(claim, to_figment_bo(va->gem.obj)))
+			claimed = false;
+		else if (figment_bo_is_there(to_figment_bo(va->gem.obj)))
 			figment_vma_write(vm, to_figment_vma(va), &flush);
 		else
 			all = false;
 	}
-	WRITE_ONCE(vm->evicted, !all);
+	WRITE_ONCE(vm->evicted, !all || !claimed);
 	figment_pt_flush(&vm->pt, &flush);
-	return all;
+	return claimed;
 }
 
-/* Write the entries of the mapping at an address, unless somebody has been faster. */
-static void figment_eviction_commit_at(struct figment_vm *vm, u64 address)
+/*
+ * Write the entries of a buffer at an address, unless somebody has been faster, or has bound
+ * something else there, which is not locked.
+ */
+static void figment_eviction_commit_at(struct figment_vm *vm, struct figment_bo *bo, u64 address)
 {
 	struct figment_pt_flush flush;
 	struct drm_gpuva *va;
@@ -782,8 +816,8 @@ static void figment_eviction_commit_at(struct figment_vm *vm, u64 address)
 	guard(mutex)(&vm->pt.lock);
 	/* Without a root the VM is closed; and somebody may have unbound it. */
 	va = vm->pt.root ? drm_gpuva_find_first(&vm->base, address, PAGE_SIZE) : NULL;
-	if (va && va != &vm->base.kernel_alloc_node && to_figment_vma(va)->evicted &&
-	    figment_bo_is_there(to_figment_bo(va->gem.obj)))
+	if (va && va->gem.obj == &bo->shmem.base && to_figment_vma(va)->evicted &&
+	    figment_bo_is_there(bo))
 		figment_vma_write(vm, to_figment_vma(va), &flush);
 	figment_pt_flush(&vm->pt, &flush);
 }
@@ -811,13 +845,13 @@ int figment_eviction_fault(struct figment_vm *vm, u64 address)
 	if (bo->attach) {
 		ret = figment_import_map(bo);
 		if (!ret)
-			figment_eviction_commit_at(vm, address);
+			figment_eviction_commit_at(vm, bo, address);
 	} else {
 		guard(mutex)(&vm->fdev->vram.moves);
 		/* Others of the same VM may go for it: they come back in the same way. */
 		ret = figment_bo_restore(bo, NULL);
 		if (!ret)
-			figment_eviction_commit_at(vm, address);
+			figment_eviction_commit_at(vm, bo, address);
 	}
 	dma_resv_unlock(bo->shmem.base.resv);
 	drm_gem_object_put(&bo->shmem.base);

@@ -20,8 +20,8 @@ struct figment_claim {
 	u32 count;
 	/** @own: @objects of a job, with references; or NULL. */
 	struct drm_gem_object **own;
-	/** @stray: One that was not claimed, with a reference; or NULL. */
-	struct drm_gem_object *stray;
+	/** @tolerant: Imports that their exporter does not give are left out. */
+	bool tolerant;
 };
 
 int figment_eviction_init(struct figment_device *fdev);
@@ -33,15 +33,15 @@ void figment_bo_offer(struct figment_bo *bo);
 void figment_bo_displace(struct figment_bo *bo);
 int figment_bo_leave(struct figment_bo *bo);
 int figment_bo_bring_home(struct figment_bo *bo);
-void figment_bo_take_from_all(struct figment_bo *bo);
+bool figment_bo_take_from_all(struct figment_bo *bo);
 
 int figment_claim_begin(struct figment_claim *claim, struct figment_vm *vm,
-			struct drm_gem_object **objects, u32 count);
+			struct drm_gem_object **objects, u32 count, bool tolerant);
 void figment_claim_settle(struct figment_claim *claim, struct figment_vm *vm);
 void figment_claim_end(struct figment_claim *claim);
 
 bool figment_eviction_pending(struct figment_vm *vm);
-bool figment_eviction_commit(struct figment_vm *vm);
+bool figment_eviction_commit(struct figment_vm *vm, struct figment_claim *claim);
 int figment_eviction_fault(struct figment_vm *vm, u64 address);
 
 #endif

@@ -36,7 +36,6 @@ static void figment_import_unmap(struct figment_bo *bo)
 	if (bo->sgt)
 		dma_buf_unmap_attachment(bo->attach, bo->sgt, DMA_BIDIRECTIONAL);
 	WRITE_ONCE(bo->sgt, NULL);
-	bo->leaving = false;
 }
 
 static void figment_import_invalidate(struct dma_buf_attachment *attach)
@@ -47,8 +46,7 @@ static void figment_import_invalidate(struct dma_buf_attachment *attach)
 	if (!bo->sgt)
 		return;
 
-	/* From here on no VM writes entries for it, but for binds that are waited for. */
-	bo->leaving = true;
+	/* From here on no VM writes entries for it: that takes the reservation. */
 	figment_bo_take_from_all(bo);
 	figment_import_unmap(bo);
 	atomic64_inc(&figment_import_device(bo)->bos.invalidations);
@@ -60,6 +58,21 @@ static const struct dma_buf_attach_ops figment_import_attach_ops = {
 	.invalidate_mappings = figment_import_invalidate,
 };
 
+/* Whole pages, as many as the object has? Page tables rely on that. */
+static bool figment_import_is_whole(struct drm_gem_object *obj, struct sg_table *sgt)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+	u64 bytes = 0;
+
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		if (!PAGE_ALIGNED(sg_dma_address(sg)) || !PAGE_ALIGNED(sg_dma_len(sg)))
+			return false;
+		bytes += sg_dma_len(sg);
+	}
+	return bytes >= obj->size;
+}
+
 /**
  * figment_import_map() - Have a buffer mapped for DMA where it is now.
  * @bo: the buffer, imported, with its reservation
@@ -67,7 +80,8 @@ static const struct dma_buf_attach_ops figment_import_attach_ops = {
  * It stays so until the reservation is given up, at least. The exporter may have to move
  * it first, and wait for fences.
  *
- * Return: 0; -ENODEV: the device is unplugged; what the exporter says.
+ * Return: 0; -ENODEV: the device is unplugged; -EIO: that of the exporter is; -EINVAL: it is
+ * not what the exporter has promised; else what the exporter says.
  */
 int figment_import_map(struct figment_bo *bo)
 {
@@ -83,14 +97,19 @@ int figment_import_map(struct figment_bo *bo)
 		return -ENODEV;
 
 	sgt = dma_buf_map_attachment(bo->attach, DMA_BIDIRECTIONAL);
+	/* Not ours, which is there. */
 	if (IS_ERR(sgt))
-		return PTR_ERR(sgt);
+		return PTR_ERR(sgt) == -ENODEV ? -EIO : PTR_ERR(sgt);
+	ret = figment_import_is_whole(obj, sgt) ? 0 : -EINVAL;
 	/* An exporter may still be copying. */
-	ret = dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_KERNEL, true, MAX_SCHEDULE_TIMEOUT);
+	if (!ret)
+		ret = dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_KERNEL, true,
+					    MAX_SCHEDULE_TIMEOUT);
 	if (ret < 0) {
 		dma_buf_unmap_attachment(bo->attach, sgt, DMA_BIDIRECTIONAL);
 		return ret;
 	}
+	bo->lost = false;
 	WRITE_ONCE(bo->sgt, sgt);
 	return 0;
 }
@@ -108,10 +127,11 @@ static void figment_import_free(struct drm_gem_object *obj)
 {
 	struct figment_bo *bo = to_figment_bo(obj);
 
-	figment_bo_untrack(bo);
 	dma_resv_lock(obj->resv, NULL);
 	figment_import_unmap(bo);
 	dma_resv_unlock(obj->resv);
+	/* An unplug waits until here. */
+	figment_bo_untrack(bo);
 	drm_prime_gem_destroy(obj, NULL);
 	drm_gem_object_release(obj);
 	kfree(bo);

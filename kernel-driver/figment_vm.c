@@ -221,8 +221,10 @@ void figment_vma_free_dead(struct figment_vm *vm, struct list_head *dead)
  * signal comes. It ends because fences do; but not while the machine is suspended, and
  * whoever suspends it may be the one who wants the pages. Then the device is quiet, and a
  * job that comes back without them fails.
+ *
+ * Return: false: the machine is being suspended, and there are jobs or binds.
  */
-void figment_vm_wait_idle(struct figment_vm *vm)
+bool figment_vm_wait_idle(struct figment_vm *vm)
 {
 	long ret;
 
@@ -233,6 +235,7 @@ void figment_vm_wait_idle(struct figment_vm *vm)
 					    false, FIGMENT_VM_LOOK);
 	} while (!ret && !READ_ONCE(vm->fdev->reset.suspended));
 	drm_WARN_ON(&vm->fdev->drm, ret < 0);
+	return ret;
 }
 
 /* --- jobs ----------------------------------------------------------------- */
@@ -271,7 +274,7 @@ static int figment_vm_commit(struct figment_vm *vm, struct figment_fresh *fresh,
 		return -EAGAIN;
 	if (!drm_dev_enter(&vm->fdev->drm, &hold->idx))
 		return -ENODEV;
-	if (!fresh && hold->claimed && !figment_eviction_commit(vm)) {
+	if (!fresh && hold->claimed && !figment_eviction_commit(vm, &hold->claim)) {
 		drm_dev_exit(hold->idx);
 		return -EAGAIN;
 	}
@@ -300,7 +303,7 @@ static int figment_vm_try_begin(struct figment_vm *vm, struct figment_fresh *fre
 	hold->claimed = fresh ? fresh->count : figment_eviction_pending(vm);
 	ret = !hold->claimed ? figment_vm_lock_resv(vm) :
 	      figment_claim_begin(&hold->claim, vm, fresh ? fresh->objects : NULL,
-				  fresh ? fresh->count : 0);
+				  fresh ? fresh->count : 0, tolerant);
 	if (ret)
 		return ret;
 

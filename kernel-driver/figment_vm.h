@@ -178,7 +178,7 @@ int figment_vm_begin_resume(struct figment_vm *vm, struct figment_vm_hold *hold)
 void figment_vm_add_fence(struct figment_vm *vm, struct dma_fence *fence);
 void figment_vm_end_job(struct figment_vm *vm, struct figment_vm_hold *hold);
 void figment_vm_assert_notifier(struct figment_vm *vm);
-void figment_vm_wait_idle(struct figment_vm *vm);
+bool figment_vm_wait_idle(struct figment_vm *vm);
 void figment_vma_free_dead(struct figment_vm *vm, struct list_head *dead);
 
 void figment_vm_prime_lockdep(void);
