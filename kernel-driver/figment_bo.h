@@ -2,7 +2,6 @@
 #ifndef FIGMENT_BO_H
 #define FIGMENT_BO_H
 
-#include <linux/atomic.h>
 #include <linux/rwsem.h>
 
 #include <drm/drm_gem_shmem_helper.h>

@@ -153,8 +153,8 @@ static bool figment_bo_take_away(struct figment_bo *bo, struct figment_vm *vm)
 
 	figment_pt_flush_init(&flush);
 	guard(mutex)(&vm->pt.lock);
-	/* That bind will look at it under the same lock. */
-	if (!idle)
+	/* That bind will look at it under the same lock. What is in VRAM stays for it. */
+	if (!idle && bo->attach)
 		bo->lost = true;
 	drm_gpuvm_for_each_va(va, &vm->base) {
 		if (va->gem.obj != &bo->shmem.base)
@@ -236,7 +236,6 @@ static int figment_bo_evict(struct figment_bo *bo)
 
 	/* If a bind is under way the buffer stays, and jobs find it where it is. */
 	if (!figment_bo_take_from_all(bo)) {
-		bo->lost = false;
 		drm_gem_put_pages(obj, pages, false, false);
 		return -EBUSY;
 	}
@@ -519,19 +518,14 @@ int figment_bo_bring_home(struct figment_bo *bo)
 
 /* --- VMs ------------------------------------------------------------------ */
 
-/*
- * The first buffer from @at to @end that may move, or that has no entries, with a reference; @at
- * goes behind it.
- */
-static struct figment_bo *figment_eviction_next(struct figment_vm *vm, bool all, u64 *at, u64 end)
+/* The first buffer from @at on that may move, with a reference; @at goes behind it. */
+static struct figment_bo *figment_eviction_next(struct figment_vm *vm, u64 *at)
 {
 	struct drm_gpuva *va;
 
 	guard(mutex)(&vm->pt.lock);
-	drm_gpuvm_for_each_va_range(va, &vm->base, *at, end) {
-		if (va == &vm->base.kernel_alloc_node || !va->gem.obj ||
-		    !(all ? figment_bo_moves(to_figment_bo(va->gem.obj)) :
-			    to_figment_vma(va)->evicted))
+	drm_gpuvm_for_each_va_range(va, &vm->base, *at, FIGMENT_VA_END) {
+		if (!va->gem.obj || !figment_bo_moves(to_figment_bo(va->gem.obj)))
 			continue;
 		*at = va->va.addr + va->va.range;
 		drm_gem_object_get(va->gem.obj);
@@ -605,7 +599,7 @@ static int figment_claim_collect(struct figment_claim *claim, struct figment_vm 
 	u32 room = 0;
 	u64 at = 0;
 
-	while ((bo = figment_eviction_next(vm, true, &at, FIGMENT_VA_END))) {
+	while ((bo = figment_eviction_next(vm, &at))) {
 		if (claim->count == room) {
 			room = 2 * room + 16;
 			objects = kvrealloc(claim->own, room * sizeof(*objects),
@@ -640,7 +634,7 @@ static int figment_claim_lock(struct figment_claim *claim, struct figment_vm *vm
 	return ret;
 }
 
-static int figment_claim_map_imports(struct figment_claim *claim)
+static int figment_claim_map_imports(struct figment_claim *claim, bool tolerant)
 {
 	int ret = 0;
 	u32 i;
@@ -651,8 +645,8 @@ static int figment_claim_map_imports(struct figment_claim *claim)
 		if (!bo->attach)
 			continue;
 		ret = figment_import_map(bo);
-		/* The job that touches it learns so. */
-		if (claim->tolerant && ret != -EINTR && ret != -ERESTARTSYS)
+		/* It is gone for good: the job that touches it learns so. */
+		if (tolerant && (ret == -EIO || ret == -EINVAL))
 			ret = 0;
 	}
 	return ret;
@@ -707,7 +701,7 @@ static void figment_claim_put(struct figment_claim *claim)
  * @vm: the VM, locked
  * @objects: buffers of a bind that may move; NULL: all of the VM, for a job
  * @count: how many
- * @tolerant: go on without imports that their exporter does not give
+ * @tolerant: go on without imports that their exporter has lost
  *
  * On success with the reservation of the VM, in which there is room for a fence, until
  * figment_claim_end(), and with &figment_device.vram.moves, until figment_claim_settle():
@@ -726,7 +720,6 @@ int figment_claim_begin(struct figment_claim *claim, struct figment_vm *vm,
 	claim->own = NULL;
 	claim->objects = objects;
 	claim->count = count;
-	claim->tolerant = tolerant;
 	if (!objects)
 		ret = figment_claim_collect(claim, vm);
 	if (ret)
@@ -734,7 +727,7 @@ int figment_claim_begin(struct figment_claim *claim, struct figment_vm *vm,
 	ret = figment_claim_lock(claim, vm);
 	/* Before our moves, because it may take those of another device. */
 	if (!ret)
-		ret = figment_claim_map_imports(claim);
+		ret = figment_claim_map_imports(claim, tolerant);
 	if (!ret)
 		ret = mutex_lock_interruptible(&vm->fdev->vram.moves);
 	if (ret)
@@ -743,7 +736,7 @@ int figment_claim_begin(struct figment_claim *claim, struct figment_vm *vm,
 	if (!ret)
 		return 0;
 
-	figment_claim_settle(claim, vm);
+	figment_claim_settle(vm);
 end:
 	drm_exec_fini(&claim->exec);
 put:
@@ -752,7 +745,7 @@ put:
 }
 
 /** figment_claim_settle() - Notifiers are locked out: let others move buffers. */
-void figment_claim_settle(struct figment_claim *claim, struct figment_vm *vm)
+void figment_claim_settle(struct figment_vm *vm)
 {
 	mutex_unlock(&vm->fdev->vram.moves);
 }
@@ -802,6 +795,18 @@ bool figment_eviction_commit(struct figment_vm *vm, struct figment_claim *claim)
 	return claimed;
 }
 
+/* The mapping at an address, if its buffer is to come back. */
+static struct figment_vma *figment_eviction_at(struct figment_vm *vm, u64 address)
+{
+	struct drm_gpuva *va;
+
+	lockdep_assert_held(&vm->pt.lock);
+
+	/* Without a root the VM is closed. */
+	va = vm->pt.root ? drm_gpuva_find_first(&vm->base, address, PAGE_SIZE) : NULL;
+	return va && va->gem.obj && to_figment_vma(va)->evicted ? to_figment_vma(va) : NULL;
+}
+
 /*
  * Write the entries of a buffer at an address, unless somebody has been faster, or has bound
  * something else there, which is not locked.
@@ -809,16 +814,14 @@ bool figment_eviction_commit(struct figment_vm *vm, struct figment_claim *claim)
 static void figment_eviction_commit_at(struct figment_vm *vm, struct figment_bo *bo, u64 address)
 {
 	struct figment_pt_flush flush;
-	struct drm_gpuva *va;
+	struct figment_vma *vma;
 
 	figment_pt_flush_init(&flush);
 	guard(rwsem_read)(&vm->svm.notifier_lock);
 	guard(mutex)(&vm->pt.lock);
-	/* Without a root the VM is closed; and somebody may have unbound it. */
-	va = vm->pt.root ? drm_gpuva_find_first(&vm->base, address, PAGE_SIZE) : NULL;
-	if (va && va->gem.obj == &bo->shmem.base && to_figment_vma(va)->evicted &&
-	    figment_bo_is_there(bo))
-		figment_vma_write(vm, to_figment_vma(va), &flush);
+	vma = figment_eviction_at(vm, address);
+	if (vma && vma->base.gem.obj == &bo->shmem.base && figment_bo_is_there(bo))
+		figment_vma_write(vm, vma, &flush);
 	figment_pt_flush(&vm->pt, &flush);
 }
 
@@ -833,11 +836,17 @@ static void figment_eviction_commit_at(struct figment_vm *vm, struct figment_bo 
  */
 int figment_eviction_fault(struct figment_vm *vm, u64 address)
 {
-	struct figment_bo *bo;
-	u64 at = address;
+	struct figment_bo *bo = NULL;
+	struct figment_vma *vma;
 	int ret;
 
-	bo = figment_eviction_next(vm, false, &at, address + PAGE_SIZE);
+	scoped_guard(mutex, &vm->pt.lock) {
+		vma = figment_eviction_at(vm, address);
+		if (vma) {
+			bo = to_figment_bo(vma->base.gem.obj);
+			drm_gem_object_get(&bo->shmem.base);
+		}
+	}
 	if (!bo)
 		return -EAGAIN;
 
@@ -855,8 +864,9 @@ int figment_eviction_fault(struct figment_vm *vm, u64 address)
 	}
 	dma_resv_unlock(bo->shmem.base.resv);
 	drm_gem_object_put(&bo->shmem.base);
+	/* -EBUSY: the device that has it is asleep. */
 	if (ret)
-		return ret == -ENOSPC ? -ENOMEM : ret;
+		return ret == -ENOSPC || ret == -EBUSY ? -ENOMEM : ret;
 	return -EAGAIN;
 }
 

@@ -20,8 +20,6 @@ struct figment_claim {
 	u32 count;
 	/** @own: @objects of a job, with references; or NULL. */
 	struct drm_gem_object **own;
-	/** @tolerant: Imports that their exporter does not give are left out. */
-	bool tolerant;
 };
 
 int figment_eviction_init(struct figment_device *fdev);
@@ -37,7 +35,7 @@ bool figment_bo_take_from_all(struct figment_bo *bo);
 
 int figment_claim_begin(struct figment_claim *claim, struct figment_vm *vm,
 			struct drm_gem_object **objects, u32 count, bool tolerant);
-void figment_claim_settle(struct figment_claim *claim, struct figment_vm *vm);
+void figment_claim_settle(struct figment_vm *vm);
 void figment_claim_end(struct figment_claim *claim);
 
 bool figment_eviction_pending(struct figment_vm *vm);

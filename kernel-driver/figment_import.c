@@ -11,6 +11,7 @@
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
+#include <linux/error-injection.h>
 #include <linux/slab.h>
 
 #include <drm/drm_drv.h>

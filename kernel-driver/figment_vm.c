@@ -310,7 +310,7 @@ static int figment_vm_try_begin(struct figment_vm *vm, struct figment_fresh *fre
 	down_read(&vm->svm.notifier_lock);
 	ret = figment_vm_commit(vm, fresh, hold);
 	if (hold->claimed)
-		figment_claim_settle(&hold->claim, vm);
+		figment_claim_settle(vm);
 	if (ret) {
 		up_read(&vm->svm.notifier_lock);
 		figment_vm_unlock_resv(vm, hold);
